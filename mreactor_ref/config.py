@@ -62,6 +62,12 @@ class ModelConfig:
         if self.context % 2 == 0:
             raise UsageError(f"context is {self.context}, which is not odd")
 
+    @property
+    def modulations(self) -> int:
+        """M: shift, scale and gate of each sublayer of each layer, then a last shift and scale."""
+        sublayers = 3 if self.attention in ("self+cross", "relative+subject") else 2
+        return 3 * sublayers * self.layers + 2
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -98,7 +104,7 @@ CONFIGS = {
         words=MINILM_WIDTH,
         width=128,
         heads=4,
-        layers=4,
+        layers=3,
         feedforward=4,
         **_PAPER,  # pyright: ignore[reportArgumentType]
     ),

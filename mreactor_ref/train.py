@@ -1,0 +1,273 @@
+"""Training (C.4): eq. 5 and the losses of MPB and HCD, on one CPU, one GPU or many.
+
+Loop, devices, precision and resuming are accelerate's; this file says what a step is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, set_seed
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from mreactor_ref.checkpoint import save_checkpoint
+from mreactor_ref.config import ModelConfig
+from mreactor_ref.data.dyads import Draws, DropRates, Dyad, Statistics, load_dyads, statistics
+from mreactor_ref.errors import UsageError
+from mreactor_ref.model import Batch, Losses, MReactor, training_losses
+from mreactor_ref.schedule import noise_scales
+
+log = logging.getLogger(__name__)
+
+WARMUP_STEPS = 200
+BETAS = (0.9, 0.99)
+NO_DROPS = DropRates(stream=0, face=0, prior=0, everything=0)
+VALIDATION_EXAMPLES = 128
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. `frames` is the length of a training window, `reactions` how many a window."""
+
+    data: Path
+    output: Path
+    steps: int = 5000
+    batch_size: int = 12
+    reactions: int = 3
+    frames: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.998
+    mixed_precision: str = "no"
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 500
+    drop: DropRates = field(default_factory=DropRates)
+
+
+class Objective(nn.Module):
+    """One training example to its losses; a module, so that accelerate can spread it."""
+
+    signal: Tensor
+    sigma: Tensor
+
+    def __init__(self, model: MReactor):
+        super().__init__()
+        self.model = model
+        signal, sigma = noise_scales(model.config.train_steps)
+        self.register_buffer("signal", torch.tensor(signal, dtype=torch.float32), persistent=False)
+        self.register_buffer("sigma", torch.tensor(sigma, dtype=torch.float32), persistent=False)
+
+    def forward(self, item: dict[str, Tensor], timestep: Tensor, noise: Tensor) -> Losses:
+        """item: a batch of `Draws`; timestep (B, S); noise (B, S, T, 83)."""
+        fields = dict(item)
+        target, dropped = fields.pop("target"), fields.pop("dropped")
+        clean = self.model.reaction(target)  # standardised
+        signal, sigma = self.signal[timestep], self.sigma[timestep]  # (B, S)
+        noisy = signal[..., None, None] * clean + sigma[..., None, None] * noise
+        return training_losses(self.model, Batch(**fields), clean, noisy, timestep, dropped)
+
+
+def apply_statistics(model: MReactor, stats: Statistics) -> None:
+    """Put the training data's means and deviations into the model."""
+    for name, (mean, std) in stats.streams.items():
+        model.standard(name).set(torch.from_numpy(mean), torch.from_numpy(std))
+    model.reaction.set(*(torch.from_numpy(x) for x in stats.reaction))
+    model.smoothness_mean.fill_(stats.smoothness[0])
+    model.smoothness_std.fill_(stats.smoothness[1])
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine to a hundredth."""
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+
+
+def loader(draws: Draws, batch_size: int) -> DataLoader[Any]:
+    return DataLoader(draws, batch_size=batch_size, shuffle=False)  # pyright: ignore
+
+
+def random_step(item: dict[str, Tensor], train_steps: int) -> tuple[Tensor, Tensor]:
+    """A timestep and noise for each reaction of a batch."""
+    target = item["target"]
+    timestep = torch.randint(train_steps, target.shape[:2], device=target.device)
+    return timestep, torch.randn_like(target)
+
+
+@torch.no_grad()
+def validate(objective: Objective, batches: list[dict[str, Tensor]], seed: int) -> float:
+    """Eq. 5 on held-out windows, with the same noise each time."""
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
+    for item in batches:
+        target = item["target"]
+        timestep = torch.randint(
+            objective.model.config.train_steps, target.shape[:2], generator=generator
+        ).to(target.device)
+        noise = torch.randn(target.shape, generator=generator).to(target.device)
+        total += objective(item, timestep, noise).generation.item()
+    return total / len(batches)
+
+
+def train(
+    config: ModelConfig,
+    options: TrainOptions,
+    *,
+    resume: bool = False,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Path:
+    """Train a model; returns the checkpoint, whose weights are the moving average.
+
+    Writes to `options.output`: `model.safetensors`, `history.jsonl` (the loss curve), TensorBoard
+    files and `state/` (for `resume`). `report(what, done, of)` is called as the work goes on.
+
+    Raises: UsageError where the output holds another run and `resume` is not asked for, or where
+        there is nothing to resume.
+    """
+    state = options.output / "state"
+    if resume and not (state / "progress.json").is_file():
+        raise UsageError("nothing to resume", state, "train without --resume first")
+    if not resume and (options.output / "history.jsonl").exists():
+        raise UsageError(
+            "holds a training run already", options.output, "add --resume, or another --output"
+        )
+    options.output.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(
+        mixed_precision=options.mixed_precision,
+        log_with="tensorboard",
+        project_config=ProjectConfiguration(project_dir=str(options.output)),
+    )
+    accelerator.init_trackers("logs")
+    set_seed(options.seed)
+    splits = {
+        split: load_dyads(
+            options.data, split, config, lambda i, n, s=split: report and report(f"read {s}", i, n)
+        )
+        for split in ("train", "val")
+    }
+    run = _Run(accelerator, config, options, splits["train"], splits["val"])
+    first = run.resume(state) if resume else 0
+    run.train(first, report)
+    accelerator.end_training()
+    path = options.output / "model.safetensors"
+    if accelerator.is_main_process:
+        notes = {"training": json.dumps(asdict(options), default=str)}
+        save_checkpoint(run.average, path, notes)
+    return path
+
+
+class _Run:
+    """What a training run holds: model, optimiser, moving average, data."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: ModelConfig,
+        options: TrainOptions,
+        train_dyads: list[Dyad],
+        val_dyads: list[Dyad],
+    ):
+        self.accelerator, self.options, self.config = accelerator, options, config
+        self.train_dyads, self.stats = train_dyads, statistics(train_dyads, config)
+        model = MReactor(config)
+        model.fuse_attention()
+        apply_statistics(model, self.stats)
+        self.averaged = AveragedModel(
+            model, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay)
+        ).to(accelerator.device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=options.learning_rate,
+            betas=BETAS,
+            weight_decay=options.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, options.steps)
+        )
+        self.objective, self.optimizer = accelerator.prepare(Objective(model), optimizer)
+        self.schedule = schedule
+        accelerator.register_for_checkpointing(self.averaged, self.schedule)
+        draws = Draws(
+            val_dyads,
+            self.stats,
+            first=0,
+            last=min(VALIDATION_EXAMPLES, 4 * len(val_dyads)),
+            frames=options.frames,
+            reactions=options.reactions,
+            drop=NO_DROPS,
+            seed=options.seed + 1,
+        )
+        self.val_batches = [
+            {name: x.to(accelerator.device) for name, x in item.items()}
+            for item in loader(draws, options.batch_size)
+        ]
+
+    @property
+    def average(self) -> MReactor:
+        """The moving average of the weights, which is what a checkpoint keeps."""
+        return cast(MReactor, self.averaged.module)
+
+    def resume(self, state: Path) -> int:
+        self.accelerator.load_state(str(state))
+        return json.loads((state / "progress.json").read_text())["step"]
+
+    def save(self, step: int) -> None:
+        state = self.options.output / "state"
+        self.accelerator.save_state(str(state))
+        if self.accelerator.is_main_process:
+            (state / "progress.json").write_text(json.dumps({"step": step}))
+
+    def train(self, first: int, report: Callable[[str, int, int], None] | None) -> None:
+        options, world = self.options, self.accelerator.num_processes
+        per_step = options.batch_size * world
+        draws = Draws(
+            self.train_dyads,
+            self.stats,
+            first=first * per_step,
+            last=options.steps * per_step,
+            frames=options.frames,
+            reactions=options.reactions,
+            drop=options.drop,
+            seed=options.seed,
+        )
+        batches = self.accelerator.prepare(loader(draws, options.batch_size))
+        for step, item in enumerate(batches, start=first + 1):
+            losses = self.step(item)
+            if step % options.log_every == 0 or step == options.steps:
+                self.record(step, {f"train/{k}": v.item() for k, v in vars(losses).items()})
+            if step % options.validate_every == 0 or step == options.steps:
+                objective = Objective(self.average).to(self.accelerator.device)
+                value = validate(objective, self.val_batches, options.seed)
+                self.record(step, {"val/generation": value})
+                self.save(step)
+            if report is not None:
+                report("train", step, options.steps)
+
+    def step(self, item: dict[str, Tensor]) -> Losses:
+        timestep, noise = random_step(item, self.config.train_steps)
+        losses = self.objective(item, timestep, noise)
+        self.accelerator.backward(losses.total)
+        self.accelerator.clip_grad_norm_(self.objective.parameters(), self.options.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        self.averaged.update_parameters(self.accelerator.unwrap_model(self.objective).model)
+        return losses
+
+    def record(self, step: int, values: dict[str, float]) -> None:
+        self.accelerator.log(values, step=step)
+        if self.accelerator.is_main_process:
+            rounded = {name: round(value, 6) for name, value in values.items()}
+            with (self.options.output / "history.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, **rounded}) + "\n")
