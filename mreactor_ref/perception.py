@@ -74,7 +74,7 @@ def straight_through_mask(cosine: Tensor, threshold: float, temperature: float) 
     """1 where the cosine reaches the threshold, else 0; its gradient is the soft sigmoid's."""
     hard = (cosine >= threshold).to(cosine.dtype)
     soft = torch.sigmoid((cosine - threshold) / temperature)
-    return hard + soft - soft.detach() if soft.requires_grad else hard
+    return hard + (soft - soft.detach())
 
 
 class PerceptionModule(nn.Module):

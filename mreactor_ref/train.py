@@ -21,11 +21,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from mreactor_ref.checkpoint import save_checkpoint
-from mreactor_ref.config import ModelConfig
+from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.data.dyads import Draws, DropRates, Dyad, Statistics, load_dyads, statistics
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch, Losses, MReactor, training_losses
-from mreactor_ref.schedule import noise_scales
+from mreactor_ref.schedule import add_noise
 
 log = logging.getLogger(__name__)
 
@@ -59,24 +59,25 @@ class TrainOptions:
 class Objective(nn.Module):
     """One training example to its losses; a module, so that accelerate can spread it."""
 
-    signal: Tensor
-    sigma: Tensor
-
     def __init__(self, model: MReactor):
         super().__init__()
         self.model = model
-        signal, sigma = noise_scales(model.config.train_steps)
-        self.register_buffer("signal", torch.tensor(signal, dtype=torch.float32), persistent=False)
-        self.register_buffer("sigma", torch.tensor(sigma, dtype=torch.float32), persistent=False)
 
     def forward(self, item: dict[str, Tensor], timestep: Tensor, noise: Tensor) -> Losses:
         """item: a batch of `Draws`; timestep (B, S); noise (B, S, T, 83)."""
         fields = dict(item)
         target, dropped = fields.pop("target"), fields.pop("dropped")
         clean = self.model.reaction(target)  # standardised
-        signal, sigma = self.signal[timestep], self.sigma[timestep]  # (B, S)
-        noisy = signal[..., None, None] * clean + sigma[..., None, None] * noise
+        noisy = add_noise(clean, noise, timestep, self.model.config.train_steps)
         return training_losses(self.model, Batch(**fields), clean, noisy, timestep, dropped)
+
+
+def choose_config(name: str, **changes: object) -> ModelConfig:
+    """A config of CONFIGS with what is not None changed. Raises UsageError for another name."""
+    if name not in CONFIGS:
+        raise UsageError(f"no config {name!r}", fix=f"one of: {', '.join(CONFIGS)}")
+    given = {key: value for key, value in changes.items() if value is not None}
+    return ModelConfig.from_dict({**CONFIGS[name].to_dict(), **given})
 
 
 def apply_statistics(model: MReactor, stats: Statistics) -> None:

@@ -1,0 +1,99 @@
+"""`mreactor-export`: parses, calls `export_bundle`, prints what was written and every figure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mreactor_ref.command import one_line_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mreactor_export.parity import Figure
+    from mreactor_runtime.bundle import Bundle
+
+FORMATS = ("onnx",)
+OPSETS = ("18", "19", "20", "21", "22", "23")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="mreactor")
+@click.option("--model", default="mini", help="A shipped name, or a checkpoint.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    show_default="the user's cache, where mreactor-infer looks",
+    help="Folder of the bundle.",
+)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="onnx", help="Of graphs.")
+@click.option("--opset", type=click.Choice(OPSETS), default="20", help="ONNX operator set.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def main(model: str, output: Path | None, format_: str, opset: str, debug: bool) -> None:
+    """Export a model to ONNX graphs that are checked against the reference.
+
+    Writes a bundle: encoder.onnx (once a clip), modulator.onnx (once a run), denoiser.onnx (once a
+    step) and bundle.json. It ends with the table of parity, or fails and leaves no bundle.
+    """
+    with one_line_errors(debug):
+        from rich.console import Console
+
+        from mreactor_export.export import export_bundle
+
+        console, started = Console(), time.perf_counter()
+        with console.status("loading") as status:
+            bundle, figures = export_bundle(
+                model,
+                output,
+                opset=int(opset),
+                report=status.update,
+                figure=lambda f: status.update(
+                    f"checking parity: {f.what}, {f.reactions} reactions, {f.frames} frames"
+                ),
+            )
+        print_parity(console, figures)
+        print_files(console, bundle)
+        seconds = time.perf_counter() - started
+        console.print(
+            f"Exported {model} to {bundle.folder} in {seconds:.0f} s; "
+            f"all {len(figures)} parity figures are within their bounds (ONNX Runtime on the CPU).",
+            soft_wrap=True,
+        )
+
+
+def print_parity(console: Console, figures: list[Figure]) -> None:
+    """Every figure, a row each."""
+    from rich.table import Table
+
+    table = Table(title="Parity with the PyTorch reference, fp32")
+    for column in ("what", "clips", "reactions", "frames", "guidance"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for column in ("largest error", "relative L2", "bound", ""):
+        table.add_column(column, justify="right")
+    for f in figures:
+        table.add_row(
+            f.what,
+            *(str(size) for size in (f.clips, f.reactions, f.frames)),
+            "" if f.guidance is None else f"{f.guidance:g}",
+            f"{f.maximum:.1e}",
+            f"{f.relative:.1e}",
+            f"{f.bound:.0e}",
+            "ok" if f.passed else "FAILED",
+        )
+    console.print(table)
+
+
+def print_files(console: Console, bundle: Bundle) -> None:
+    """What was written."""
+    from rich.table import Table
+
+    table = Table(title="Bundle")
+    for column in ("file", "MiB", "SHA-256"):
+        table.add_column(column, justify="left" if column == "file" else "right")
+    for name, sha256 in bundle.files.items():
+        size = (bundle.folder / name).stat().st_size / 2**20
+        table.add_row(name, f"{size:.1f}", f"{sha256[:16]}...")
+    console.print(table)

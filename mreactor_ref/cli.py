@@ -1,0 +1,140 @@
+"""`mreactor-data` and `mreactor-train`: they parse and call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from mreactor_ref.command import one_line_errors
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that follows `report(what, done, of)`; each new `what` is a new line."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        tasks = {}
+
+        def report(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done)
+
+        yield report
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(package_name="mreactor")
+def data() -> None:
+    """Make and look at data sets."""
+
+
+@data.command(context_settings=SETTINGS)
+@click.option("--output", type=FOLDER, required=True, help="A folder that is empty or new.")
+@click.option("--train", type=click.IntRange(0), default=480, help="Sessions to train on.")
+@click.option("--val", type=click.IntRange(0), default=48, help="Sessions to validate on.")
+@click.option("--test", type=click.IntRange(0), default=48, help="Sessions to test on.")
+@click.option("--listeners", type=click.IntRange(1), default=5, help="Reactions to each speaker.")
+@click.option("--fps", type=click.FloatRange(1, 120), default=25.0, help="Frames a second.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="The same seed, the same bytes.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def simulate(
+    output: Path,
+    train: int,
+    val: int,
+    test: int,
+    listeners: int,
+    fps: float,
+    seed: int,
+    debug: bool,
+) -> None:
+    """Write simulated dyads in the MARS layout: speakers, and several listeners to each.
+
+    They are for trying the tool and its training; nothing in them is a real person.
+    """
+    with one_line_errors(debug), progress_bar() as report:
+        from mreactor_ref.data.simulate import write_dataset
+
+        write_dataset(
+            output,
+            {"train": train, "val": val, "test": test},
+            seed=seed,
+            fps=fps,
+            listeners=listeners,
+            progress=lambda done, of: report("simulate", done, of),
+        )
+    click.echo(f"Wrote {train + val + test} sessions to {output}")
+
+
+@click.command(context_settings=SETTINGS)
+@click.version_option(package_name="mreactor")
+@click.option("--data", type=FOLDER, required=True, help="A MARS tree with train and val.")
+@click.option("--output", type=FOLDER, required=True, help="Folder of the run.")
+@click.option("--config", default="mini", help="Sizes of the model: mini or base.")
+@click.option("--attention", help="Another kind of attention, for comparison.")
+@click.option("--layers", type=click.IntRange(1, 9), help="Another number of layers.")
+@click.option("--max-train-steps", type=click.IntRange(1), default=5000, help="Optimiser steps.")
+@click.option("--train-batch-size", type=click.IntRange(1), default=12, help="Clips a step.")
+@click.option("--reactions", type=click.IntRange(1), default=3, help="Reactions of each clip.")
+@click.option("--frames", type=click.IntRange(8), default=128, help="Frames of a window.")
+@click.option("--learning-rate", type=click.FloatRange(0), default=1e-3, help="At its highest.")
+@click.option(
+    "--mixed-precision",
+    type=click.Choice(["no", "bf16"]),
+    default="no",
+    help="Of the model.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, windows and noise.")
+@click.option("--resume", is_flag=True, help="Go on where the run in --output stopped.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def train(
+    data: Path,
+    output: Path,
+    config: str,
+    attention: str | None,
+    layers: int | None,
+    max_train_steps: int,
+    train_batch_size: int,
+    reactions: int,
+    frames: int,
+    learning_rate: float,
+    mixed_precision: str,
+    seed: int,
+    resume: bool,
+    debug: bool,
+) -> None:
+    """Train a model; several GPUs with `accelerate launch -m mreactor_ref.cli`.
+
+    Writes model.safetensors (the moving average of the weights), history.jsonl and TensorBoard
+    files to --output.
+    """
+    with one_line_errors(debug), progress_bar() as report:
+        from mreactor_ref.train import TrainOptions, choose_config
+        from mreactor_ref.train import train as run
+
+        options = TrainOptions(
+            data=data,
+            output=output,
+            steps=max_train_steps,
+            batch_size=train_batch_size,
+            reactions=reactions,
+            frames=frames,
+            learning_rate=learning_rate,
+            mixed_precision=mixed_precision,
+            seed=seed,
+        )
+        chosen = choose_config(config, attention=attention, layers=layers)
+        path = run(chosen, options, resume=resume, report=report)
+    click.echo(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    train()

@@ -1,0 +1,194 @@
+"""Emotion priors: label, polarity s and intensity phi of an utterance's subject, on frames (eq. 4).
+
+A `PriorSource` proposes subjects for an utterance: the lexicon now, a language model or any other
+source through the same protocol. What follows is the same for all of them: `assign` gives each
+reaction of a clip its own subject of each utterance, `frame_priors` lays them on the frames.
+`reaction_prior` goes the other way, for training: the prior that a real reaction shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import hypot
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mreactor_ref.errors import UsageError
+from mreactor_ref.signals import (
+    AFFECT_SLICE,
+    AROUSAL,
+    EMOTIONS,
+    EXPRESSION_SLICE,
+    NO_EMOTION,
+    VALENCE,
+    Array,
+    Utterance,
+)
+
+# Where each label lies as (polarity, intensity), made by hand: valence and arousal as in the
+# circumplex of affect, and the paper's rows where it has them (excitement, joy, happiness).
+# Labels alike in both (anger and fear) cannot be told apart by two numbers alone.
+EMOTION_AFFECT = {
+    "neutral": (0.0, 0.15),
+    "joy": (0.7, 0.6),
+    "happiness": (0.8, 0.7),
+    "excitement": (0.9, 0.8),
+    "contentment": (0.5, 0.3),
+    "gratitude": (0.65, 0.45),
+    "pride": (0.7, 0.75),
+    "love": (0.85, 0.55),
+    "hope": (0.45, 0.5),
+    "relief": (0.4, 0.4),
+    "amusement": (0.55, 0.65),
+    "interest": (0.25, 0.45),
+    "surprise": (0.1, 0.8),
+    "confusion": (-0.2, 0.5),
+    "boredom": (-0.4, 0.1),
+    "sadness": (-0.7, 0.4),
+    "disappointment": (-0.45, 0.4),
+    "guilt": (-0.65, 0.5),
+    "shame": (-0.75, 0.55),
+    "fear": (-0.65, 0.85),
+    "anxiety": (-0.6, 0.7),
+    "anger": (-0.85, 0.9),
+    "frustration": (-0.4, 0.65),
+    "disgust": (-0.85, 0.65),
+    "contempt": (-0.5, 0.25),
+}
+
+# A clip's mean valence and arousal stay mostly within half of their range [-1, 1], and their
+# deviation over time below a quarter: these factors spread them over the range of a prior.
+VALENCE_SCALE = 2.0
+MOTION_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a subject evokes (eq. 4).
+
+    Attributes:
+        subject: what the utterance is about, in a word or two.
+        emotion: one of `signals.EMOTIONS`.
+        polarity: s, in [-1, 1], negative to positive.
+        intensity: phi, in [0, 1], calm to aroused.
+
+    Raises:
+        UsageError: a value outside these.
+    """
+
+    subject: str
+    emotion: str
+    polarity: float
+    intensity: float
+
+    def __post_init__(self) -> None:
+        if self.emotion not in EMOTIONS:
+            raise UsageError(f"emotion is {self.emotion!r}, not one of {', '.join(EMOTIONS)}")
+        if not -1 <= self.polarity <= 1:
+            raise UsageError(f"polarity is {self.polarity}, not -1 to 1")
+        if not 0 <= self.intensity <= 1:
+            raise UsageError(f"intensity is {self.intensity}, not 0 to 1")
+
+
+class PriorSource(Protocol):
+    """Proposes the subjects of an utterance."""
+
+    def priors(self, utterance: str) -> tuple[Prior, ...]:
+        """The priors of its subjects, best first, never empty.
+
+        An utterance without a subject gives one prior: its own sentiment.
+        """
+        ...
+
+
+def assign(
+    utterances: Sequence[Utterance], source: PriorSource, samples: int, seed: int, clip_id: str
+) -> tuple[tuple[Prior, ...], ...]:
+    """Each reaction's prior for each utterance, S x U.
+
+    The subjects of an utterance are put in the order of a hash of (seed, clip id, index of the
+    utterance, index of the subject), and reaction s takes number s of them, counted round. So
+    reactions differ as far as the subjects go, no subject comes twice before all came once, and
+    reaction s gets the same one however many reactions, utterances or clips there are.
+
+    Returns:
+        A tuple for each reaction; empty ones where there are no utterances.
+    """
+    subjects = [
+        _shuffled(source.priors(utterance.text), f"{seed}/{clip_id}/{index}")
+        for index, utterance in enumerate(utterances)
+    ]
+    return tuple(tuple(order[s % len(order)] for order in subjects) for s in range(samples))
+
+
+def frame_priors(
+    assigned: Sequence[Sequence[Prior]], utterances: Sequence[Utterance], frames: int, fps: float
+) -> tuple[NDArray[np.int64], Array]:
+    """The priors of `assign` on the frames of a clip.
+
+    A prior holds from the frame in which its utterance starts until the next one starts. The
+    frames before the first have the first. Without utterances: `NO_EMOTION` and zeros.
+
+    Args:
+        assigned: S x U. utterances: U, in any order. frames: T.
+
+    Returns:
+        Indices into `signals.EMOTIONS` (S, T), and polarity and intensity (S, T, 2).
+    """
+    samples = len(assigned)
+    if not utterances:
+        emotion = np.full((samples, frames), NO_EMOTION, np.int64)
+        return emotion, np.zeros((samples, frames, 2), np.float32)
+    if any(len(row) != len(utterances) for row in assigned):
+        raise ValueError(f"priors are not for {len(utterances)} utterances")
+    # A millionth of a frame, so that a start of 0.29 s is in frame 29 of 100 a second.
+    starts = np.floor(np.array([u.start for u in utterances]) * fps + 1e-6)
+    order = np.argsort(starts, kind="stable")
+    current = np.searchsorted(starts[order], np.arange(frames), side="right") - 1
+    utterance = order[np.maximum(current, 0)]  # (T,)
+    emotion = np.array([[EMOTIONS.index(p.emotion) for p in row] for row in assigned], np.int64)
+    affect = np.array([[(p.polarity, p.intensity) for p in row] for row in assigned], np.float32)
+    size = (samples, len(utterances))
+    return emotion.reshape(size)[:, utterance], affect.reshape(*size, 2)[:, utterance]
+
+
+def reaction_prior(attributes: NDArray) -> Prior:
+    """The prior that a real reaction shows, which training conditions on.
+
+    Polarity is twice the mean valence, cut to [-1, 1]. Intensity is the mean of two numbers in
+    [0, 1]: arousal, 0.5 plus its mean, and motion, four times the deviation over time of valence,
+    arousal and expressions (mean over these channels). The label is the nearest to both.
+
+    Args:
+        attributes: (T, 25).
+    """
+    values = np.asarray(attributes, np.float64)
+    polarity = float(np.clip(VALENCE_SCALE * values[:, VALENCE].mean(), -1, 1))
+    arousal = np.clip(0.5 + values[:, AROUSAL].mean(), 0, 1)
+    moving = np.concatenate([values[:, AFFECT_SLICE], values[:, EXPRESSION_SLICE]], axis=1)
+    motion = np.clip(MOTION_SCALE * moving.std(axis=0).mean(), 0, 1)
+    intensity = float(arousal + motion) / 2
+    return Prior("reaction", nearest_emotion(polarity, intensity), polarity, intensity)
+
+
+def nearest_emotion(polarity: float, intensity: float) -> str:
+    """The label of `EMOTION_AFFECT` nearest to a polarity and an intensity, the first if equal."""
+    return min(
+        EMOTION_AFFECT,
+        key=lambda label: hypot(
+            EMOTION_AFFECT[label][0] - polarity, EMOTION_AFFECT[label][1] - intensity
+        ),
+    )
+
+
+def _shuffled(priors: tuple[Prior, ...], key: str) -> list[Prior]:
+    """Priors in the order of the hashes of the key and their places."""
+
+    def digest(index: int) -> bytes:
+        return blake2b(f"{key}/{index}".encode(), digest_size=8).digest()
+
+    return [priors[index] for index in sorted(range(len(priors)), key=digest)]

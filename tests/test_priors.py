@@ -1,0 +1,203 @@
+"""The priors: validation, the rule that spreads subjects over reactions, the frames."""
+
+import itertools
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from mreactor_ref.emotion.priors import (
+    EMOTION_AFFECT,
+    Prior,
+    assign,
+    frame_priors,
+    nearest_emotion,
+    reaction_prior,
+)
+from mreactor_ref.errors import UsageError
+from mreactor_ref.signals import (
+    AROUSAL,
+    ATTRIBUTES,
+    EMOTIONS,
+    EXPRESSION_SLICE,
+    NO_EMOTION,
+    VALENCE,
+    Utterance,
+)
+
+JOY = Prior("gift", "joy", 0.7, 0.6)
+FEAR = Prior("danger", "fear", -0.8, 0.9)
+HOPE = Prior("plan", "hope", 0.5, 0.5)
+
+
+class Fixed:
+    """A source that gives every utterance the same number of subjects."""
+
+    def __init__(self, count: int):
+        self.all = tuple(Prior(f"subject {i}", "joy", i / count, 0.5) for i in range(count))
+
+    def priors(self, utterance: str) -> tuple[Prior, ...]:
+        return self.all
+
+
+def spoken(*starts: float) -> tuple[Utterance, ...]:
+    return tuple(Utterance(start, start + 0.5, f"words {start}") for start in starts)
+
+
+@pytest.mark.parametrize(
+    ("emotion", "polarity", "intensity", "problem"),
+    [
+        ("glee", 0.0, 0.5, "emotion is 'glee'"),
+        ("joy", 1.01, 0.5, "polarity is 1.01"),
+        ("joy", -1.01, 0.5, "polarity is -1.01"),
+        ("joy", float("nan"), 0.5, "polarity is nan"),
+        ("joy", 0.0, -0.1, "intensity is -0.1"),
+        ("joy", 0.0, 1.1, "intensity is 1.1"),
+    ],
+)
+def test_prior_rejects_what_is_out_of_range(emotion, polarity, intensity, problem):
+    with pytest.raises(UsageError, match=problem):
+        Prior("x", emotion, polarity, intensity)
+
+
+def test_prior_accepts_the_ends_and_is_frozen():
+    prior = Prior("x", "joy", -1.0, 1.0)
+    with pytest.raises(FrozenInstanceError):
+        prior.polarity = 0.0
+
+
+def test_assign_gives_each_reaction_its_own_subject():
+    assigned = assign(spoken(0, 1, 2), Fixed(10), samples=10, seed=0, clip_id="a/b")
+    assert [len(row) for row in assigned] == [3] * 10
+    for column in zip(*assigned, strict=True):
+        assert len(set(column)) == 10
+
+
+def test_assign_wraps_around_when_subjects_are_few():
+    assigned = assign(spoken(0), Fixed(3), samples=8, seed=0, clip_id="a")
+    column = [row[0] for row in assigned]
+    assert len(set(column[:3])) == 3
+    assert column == [column[s % 3] for s in range(8)]
+
+
+def test_assign_does_not_depend_on_samples_or_later_utterances():
+    ten = assign(spoken(0, 1, 2), Fixed(7), samples=10, seed=3, clip_id="a")
+    four = assign(spoken(0, 1), Fixed(7), samples=4, seed=3, clip_id="a")
+    assert [row[:2] for row in ten[:4]] == list(four)
+
+
+def test_assign_depends_on_seed_clip_and_utterance():
+    def column(seed: int, clip_id: str, index: int) -> list[str]:
+        assigned = assign(spoken(0, 1), Fixed(10), samples=10, seed=seed, clip_id=clip_id)
+        return [row[index].subject for row in assigned]
+
+    drawn = [column(0, "a", 0), column(0, "a", 1), column(1, "a", 0), column(0, "b", 0)]
+    assert all(a != b for a, b in itertools.combinations(drawn, 2))
+    assert drawn[0] == column(0, "a", 0)
+
+
+def test_assign_spreads_subjects_evenly_over_clips():
+    first = [
+        assign(spoken(0), Fixed(5), samples=1, seed=0, clip_id=f"clip {i}")[0][0].subject
+        for i in range(1000)
+    ]
+    counts = [first.count(subject) for subject in set(first)]
+    assert len(counts) == 5
+    assert min(counts) > 150  # 200 each, deviation 13
+
+
+def test_assign_keeps_its_order_between_versions():
+    assigned = assign(spoken(0), Fixed(5), samples=5, seed=0, clip_id="clip")
+    assert [row[0].subject[-1] for row in assigned] == ["2", "3", "4", "1", "0"]
+
+
+def test_assign_without_utterances_is_empty_for_each_reaction():
+    assert assign((), Fixed(3), samples=4, seed=0, clip_id="a") == ((), (), (), ())
+
+
+def test_frames_have_the_prior_of_their_utterance():
+    # At 10 frames a second: the first starts in frame 3, the second in frame 7.
+    emotion, affect = frame_priors([(JOY, FEAR), (HOPE, JOY)], spoken(0.35, 0.7), 12, 10.0)
+    assert emotion.shape == (2, 12)
+    assert emotion.dtype == np.int64
+    assert affect.shape == (2, 12, 2)
+    assert affect.dtype == np.float32
+    names = [[EMOTIONS[index] for index in row] for row in emotion]
+    assert names == [["joy"] * 7 + ["fear"] * 5, ["hope"] * 7 + ["joy"] * 5]
+    np.testing.assert_array_equal(affect[0, 6], np.float32([0.7, 0.6]))
+    np.testing.assert_array_equal(affect[0, 7], np.float32([-0.8, 0.9]))
+
+
+def test_frames_do_not_depend_on_the_order_of_utterances():
+    forth = frame_priors([(JOY, FEAR, HOPE)], spoken(0.1, 0.5, 0.9), 20, 10.0)
+    back = frame_priors([(HOPE, FEAR, JOY)], spoken(0.9, 0.5, 0.1), 20, 10.0)
+    np.testing.assert_array_equal(forth[0], back[0])
+    np.testing.assert_array_equal(forth[1], back[1])
+
+
+@pytest.mark.parametrize("fps", [25.0, 30.0, 100.0])
+def test_an_utterance_that_starts_with_a_frame_starts_in_it(fps):
+    for frame in range(1, 100):
+        emotion, _ = frame_priors([(JOY, FEAR)], spoken(0.0, frame / fps), 101, fps)
+        assert np.flatnonzero(emotion[0] == EMOTIONS.index("fear"))[0] == frame
+
+
+def test_an_utterance_after_the_end_has_no_frame():
+    emotion, _ = frame_priors([(JOY, FEAR)], spoken(0.0, 9.0), 20, 10.0)
+    assert set(emotion[0]) == {EMOTIONS.index("joy")}
+
+
+def test_frames_without_utterances_have_no_emotion():
+    emotion, affect = frame_priors([(), ()], (), 5, 25.0)
+    assert emotion.tolist() == [[NO_EMOTION] * 5] * 2
+    assert affect.shape == (2, 5, 2)
+    assert not affect.any()
+
+
+def test_frames_of_no_reactions():
+    emotion, affect = frame_priors([], spoken(0.0), 5, 25.0)
+    assert emotion.shape == (0, 5)
+    assert affect.shape == (0, 5, 2)
+
+
+def test_priors_of_other_utterances_are_refused():
+    with pytest.raises(ValueError, match="2 utterances"):
+        frame_priors([(JOY,)], spoken(0, 1), 5, 25.0)
+
+
+def test_every_label_but_none_is_the_nearest_to_itself():
+    assert set(EMOTION_AFFECT) == set(EMOTIONS) - {"none"}
+    for emotion, (polarity, intensity) in EMOTION_AFFECT.items():
+        assert nearest_emotion(polarity, intensity) == emotion
+
+
+@pytest.mark.parametrize(
+    ("polarity", "intensity", "emotion"),
+    [(0.9, 0.8, "excitement"), (0.7, 0.6, "joy"), (0.8, 0.7, "happiness"), (0, 0, "neutral")],
+)
+def test_nearest_label_agrees_with_the_paper(polarity, intensity, emotion):
+    assert nearest_emotion(polarity, intensity) == emotion
+
+
+def still(valence: float, arousal: float) -> np.ndarray:
+    attributes = np.zeros((50, ATTRIBUTES), np.float32)
+    attributes[:, VALENCE], attributes[:, AROUSAL] = valence, arousal
+    return attributes
+
+
+@pytest.mark.parametrize(
+    ("valence", "arousal", "polarity", "intensity"),
+    [(0.25, 0.0, 0.5, 0.25), (-0.25, 0.5, -0.5, 0.5), (0.9, 0.9, 1, 0.5), (-0.9, -0.9, -1, 0)],
+)
+def test_reaction_prior_of_a_still_face(valence, arousal, polarity, intensity):
+    prior = reaction_prior(still(valence, arousal))
+    assert prior.polarity == pytest.approx(polarity, abs=1e-6)
+    assert prior.intensity == pytest.approx(intensity, abs=1e-6)
+    assert prior.emotion == nearest_emotion(prior.polarity, prior.intensity)
+
+
+def test_reaction_prior_counts_motion():
+    moving = still(0.25, 0.0)
+    moving[::2, EXPRESSION_SLICE.start] = 1.0  # deviation 0.5 in one of ten channels
+    assert reaction_prior(moving).intensity == pytest.approx(0.25 + 0.5 * 4 * 0.05, abs=1e-6)
+    assert reaction_prior(moving).polarity == pytest.approx(0.5)
