@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.clips import FeatureReader
+from mreactor_ref.data.clips import ClipFiles, FeatureReader
 from mreactor_ref.data.mars import Session, read_mars, read_reaction
 from mreactor_ref.emotion.priors import Prior, frame_priors, reaction_prior
 from mreactor_ref.signals import (
@@ -25,6 +29,7 @@ from mreactor_ref.signals import (
 )
 
 LEAST_DEVIATION = 0.01  # of a channel that hardly moves in the training data
+FEATURES_VERSION = 1  # a change of what features are makes the cached ones stale
 LEAST_SPAN = 5  # frames of an utterance from which a prior can be read
 
 
@@ -55,7 +60,7 @@ def load_dyads(
     Raises: UsageError for a missing split; ClipError for a clip that cannot be read.
     """
     sessions = read_mars(root, split)
-    reader, dyads = FeatureReader(config), []
+    reader, dyads = CachedReader(config), []
     for i, session in enumerate(sessions):
         dyads.append(_load(session, reader))
         if progress is not None:
@@ -63,8 +68,49 @@ def load_dyads(
     return dyads
 
 
-def _load(session: Session, reader: FeatureReader) -> Dyad:
-    clip, _ = reader.read(session.speaker)
+class CachedReader:
+    """Reads speaker clips, and keeps their features in the user's cache: they are slow to make.
+
+    A clip is read again when a file of it, an encoder or the frame rate is another.
+    """
+
+    def __init__(self, config: ModelConfig):
+        self.reader = FeatureReader(config)
+        self.encoders = (config.sound_encoder, config.words_encoder, config.fps, FEATURES_VERSION)
+
+    def read(self, files: ClipFiles) -> SpeakerClip:
+        """Raises: ClipError for a clip that cannot be read."""
+        path = cache_folder() / "features" / f"{self._key(files)}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as stored:
+                spoken = json.loads(str(stored["utterances"]))
+                streams = {name: stored[name] for name in STREAMS if name in stored}
+                return SpeakerClip(
+                    id=files.id,
+                    frames=int(stored["frames"]),
+                    fps=float(stored["fps"]),
+                    utterances=tuple(Utterance(**fields) for fields in spoken),
+                    **streams,
+                )
+        clip, _ = self.reader.read(files)
+        streams = {name: x for name in STREAMS if (x := stream(clip, name)) is not None}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            spoken = json.dumps([asdict(utterance) for utterance in clip.utterances])
+            np.savez(file, frames=clip.frames, fps=clip.fps, utterances=spoken, **streams)
+        partial.replace(path)
+        return clip
+
+    def _key(self, files: ClipFiles) -> str:
+        paths = [path for path in (files.sound, files.words, *files.faces) if path is not None]
+        stats = [(str(path.resolve()), path.stat()) for path in paths]
+        parts = [files.id, self.encoders, [(p, s.st_size, s.st_mtime_ns) for p, s in stats]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _load(session: Session, reader: CachedReader) -> Dyad:
+    clip = reader.read(session.speaker)
     pairs = [read_reaction(files) for files in session.reactions]
     frames = min(clip.frames, *(len(attributes) for attributes, _ in pairs))
     reactions = np.stack([np.concatenate(pair, axis=1) for pair in _cut(pairs, frames)])

@@ -60,10 +60,12 @@ EMOTION_AFFECT = {
     "contempt": (-0.5, 0.25),
 }
 
-# A clip's mean valence and arousal stay mostly within half of their range [-1, 1], and their
-# deviation over time below a quarter: these factors spread them over the range of a prior.
-VALENCE_SCALE = 2.0
-MOTION_SCALE = 4.0
+# What spreads the mean valence, arousal and motion of real faces over the range of a prior.
+VALENCE_SCALE = 1.25
+AROUSAL_SHARE = 0.75
+MOTION_SCALE = 2.0
+
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo one, are spread evenly however many there are
 
 
 @dataclass(frozen=True)
@@ -110,19 +112,24 @@ def assign(
 ) -> tuple[tuple[Prior, ...], ...]:
     """Each reaction's prior for each utterance, S x U.
 
-    The subjects of an utterance are put in the order of a hash of (seed, clip id, index of the
-    utterance, index of the subject), and reaction s takes number s of them, counted round. So
-    reactions differ as far as the subjects go, no subject comes twice before all came once, and
-    reaction s gets the same one however many reactions, utterances or clips there are.
+    Every reaction has an outlook in [0, 1), and takes of each utterance's subjects, ordered from
+    the most negative to the most positive, the one at that place. So one listener stays gloomy or
+    sunny through a clip, while the reactions differ as far as the subjects go. Outlooks are
+    multiples of the golden ratio from a start that (seed, clip id) gives: evenly spread, and
+    reaction s has the same one however many reactions there are.
 
     Returns:
         A tuple for each reaction; empty ones where there are no utterances.
     """
+    start = int.from_bytes(blake2b(f"{seed}/{clip_id}".encode(), digest_size=8).digest()) / 2**64
+    outlooks = [(start + s * GOLDEN) % 1 for s in range(samples)]
     subjects = [
-        _shuffled(source.priors(utterance.text), f"{seed}/{clip_id}/{index}")
-        for index, utterance in enumerate(utterances)
+        sorted(source.priors(utterance.text), key=lambda prior: (prior.polarity, prior.intensity))
+        for utterance in utterances
     ]
-    return tuple(tuple(order[s % len(order)] for order in subjects) for s in range(samples))
+    return tuple(
+        tuple(order[int(outlook * len(order))] for order in subjects) for outlook in outlooks
+    )
 
 
 def frame_priors(
@@ -159,9 +166,9 @@ def frame_priors(
 def reaction_prior(attributes: NDArray) -> Prior:
     """The prior that a real reaction shows, which training conditions on.
 
-    Polarity is twice the mean valence, cut to [-1, 1]. Intensity is the mean of two numbers in
-    [0, 1]: arousal, 0.5 plus its mean, and motion, four times the deviation over time of valence,
-    arousal and expressions (mean over these channels). The label is the nearest to both.
+    Polarity is 1.25 times the mean valence. Intensity is three quarters of the arousal (0.5 plus
+    its mean, in [0, 1]) plus the motion (twice the deviation over time of valence, arousal and
+    expressions, mean over these channels). Both are cut to their range; the label is the nearest.
 
     Args:
         attributes: (T, 25).
@@ -170,8 +177,8 @@ def reaction_prior(attributes: NDArray) -> Prior:
     polarity = float(np.clip(VALENCE_SCALE * values[:, VALENCE].mean(), -1, 1))
     arousal = np.clip(0.5 + values[:, AROUSAL].mean(), 0, 1)
     moving = np.concatenate([values[:, AFFECT_SLICE], values[:, EXPRESSION_SLICE]], axis=1)
-    motion = np.clip(MOTION_SCALE * moving.std(axis=0).mean(), 0, 1)
-    intensity = float(arousal + motion) / 2
+    motion = MOTION_SCALE * moving.std(axis=0).mean()
+    intensity = float(np.clip(AROUSAL_SHARE * arousal + motion, 0, 1))
     return Prior("reaction", nearest_emotion(polarity, intensity), polarity, intensity)
 
 
@@ -183,12 +190,3 @@ def nearest_emotion(polarity: float, intensity: float) -> str:
             EMOTION_AFFECT[label][0] - polarity, EMOTION_AFFECT[label][1] - intensity
         ),
     )
-
-
-def _shuffled(priors: tuple[Prior, ...], key: str) -> list[Prior]:
-    """Priors in the order of the hashes of the key and their places."""
-
-    def digest(index: int) -> bytes:
-        return blake2b(f"{key}/{index}".encode(), digest_size=8).digest()
-
-    return [priors[index] for index in sorted(range(len(priors)), key=digest)]

@@ -1,0 +1,35 @@
+"""What every engine is: something that runs the graphs of `tensors.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import CUDA
+
+
+class Engine(Protocol):
+    """Runs one graph at a time; inputs and outputs are named and shaped as the table says.
+
+    Attributes:
+        name: as in `--engine`.
+        device: where it wants its inputs, and leaves its outputs.
+    """
+
+    name: str
+    device: torch.device
+
+    def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The outputs of a graph. The inputs are not changed."""
+        ...
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device of CPU or CUDA. Raises UsageError for CUDA where there is none."""
+    if device == CUDA and not torch.cuda.is_available():
+        raise UsageError("this machine has no CUDA device that torch sees", fix="use --device cpu")
+    return torch.device(device)

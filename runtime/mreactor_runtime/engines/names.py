@@ -1,0 +1,15 @@
+"""Names of engines and devices, as options spell them, and which engine `auto` prefers."""
+
+TORCH, ONNX = "torch", "onnx"
+CPU, CUDA = "cpu", "cuda"
+AUTO = "auto"
+
+ENGINES = (AUTO, TORCH, ONNX)
+DEVICES = (AUTO, CPU, CUDA)
+
+# What `auto` takes on a device: the first that can run. Fixed, not measured at run time, so that
+# a second run gives the same bytes.
+PREFERENCE = {
+    CPU: (TORCH, ONNX),
+    CUDA: (TORCH, ONNX),
+}

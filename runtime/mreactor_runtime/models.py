@@ -1,0 +1,178 @@
+"""From what a user calls a model, to the model on an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.config import ModelConfig
+from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_runtime.bundle import MANIFEST, SolverDefaults, bundle_for, open_bundle
+from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.names import (
+    AUTO,
+    CPU,
+    CUDA,
+    DEVICES,
+    ENGINES,
+    ONNX,
+    PREFERENCE,
+    TORCH,
+)
+from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine, has_provider
+from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.tensors import graphs
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a run knows of a model beside its graphs.
+
+    Attributes:
+        name: as it was asked for. sha256: of its checkpoint.
+        reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
+        defaults: of the solver.
+    """
+
+    name: str
+    sha256: str
+    config: ModelConfig
+    reaction_mean: Tensor
+    reaction_std: Tensor
+    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: at least one of its checkpoint and its bundle."""
+
+    name: str
+    checkpoint: Path | None
+    bundle: Path | None
+    sha256: str | None  # of the checkpoint
+
+    @property
+    def how_to_export(self) -> str:
+        return f"mreactor-export --model {self.name}"
+
+    def can_run(self, engine: str) -> bool:
+        if engine == TORCH:
+            return self.checkpoint is not None
+        return self.bundle is not None and importlib.util.find_spec("onnxruntime") is not None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, the engine that runs it, and lines for the user about the choice."""
+
+    model: Model
+    engine: Engine
+    notes: tuple[str, ...]
+
+
+def find_model(model: str | Path) -> Source:
+    """A bundle's folder, or a checkpoint by path or shipped name with its bundle in the cache.
+
+    Raises: UsageError where there is neither.
+    """
+    folder = Path(model)
+    if (folder / MANIFEST).is_file():
+        return Source(str(model), checkpoint=None, bundle=folder, sha256=None)
+    try:
+        checkpoint = find_checkpoint(model)
+    except UsageError:
+        if folder.is_dir():
+            raise UsageError(f"no bundle: it has no {MANIFEST}", folder) from None
+        raise
+    sha256 = checkpoint_hash(checkpoint)
+    cached = bundle_for(sha256)
+    bundle = cached if (cached / MANIFEST).is_file() else None
+    return Source(str(model), checkpoint, bundle, sha256)
+
+
+def open_model(
+    model: str | Path, engine: str = AUTO, device: str = AUTO, threads: int | None = None
+) -> Opened:
+    """A model on an engine.
+
+    Args:
+        model: as `find_model` takes it.
+        engine: one of ENGINES. "torch" runs a checkpoint; "onnx" a bundle, which a checkpoint may
+            have in the cache; "auto" is the first of its device's PREFERENCE that can.
+        device: "cpu", "cuda", or "auto": CUDA where the engine has it.
+        threads: of the engine on the CPU; None is the engine's own choice.
+    Raises:
+        UsageError: no such model, engine or device, or they do not fit.
+        IntegrityError: a checkpoint or bundle is damaged.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine is {engine!r}, not one of {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise UsageError(f"device is {device!r}, not one of {', '.join(DEVICES)}")
+    source = find_model(model)
+    notes: tuple[str, ...] = ()
+    if engine == AUTO:
+        engine = _choose(source, device)
+        if source.bundle is None:
+            notes = (f"{engine} runs the checkpoint: no export yet ({source.how_to_export})",)
+    if device == AUTO:
+        device = CUDA if _has_cuda(engine) else CPU
+    if engine == TORCH:
+        return Opened(*_open_torch(source, device, threads), notes)
+    return Opened(*_open_onnx(source, device, threads), notes)
+
+
+def _has_cuda(engine: str) -> bool:
+    if not torch.cuda.is_available():
+        return False
+    return engine == TORCH or has_provider(CUDA)
+
+
+def _choose(source: Source, device: str) -> str:
+    if device == AUTO:
+        device = CUDA if torch.cuda.is_available() else CPU
+    able = [engine for engine in PREFERENCE[device] if source.can_run(engine)]
+    # A bundle without ONNX Runtime: opening it says what to install.
+    return able[0] if able else ONNX
+
+
+def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model, Engine]:
+    if source.checkpoint is None or source.sha256 is None:
+        raise UsageError(
+            "a bundle has no checkpoint for the torch engine",
+            source.bundle,
+            "give --model the checkpoint, or --engine onnx",
+        )
+    network = load_checkpoint(source.checkpoint)
+    model = Model(
+        name=source.name,
+        sha256=source.sha256,
+        config=network.config,
+        reaction_mean=network.reaction.mean.clone(),
+        reaction_std=network.reaction.std.clone(),
+    )
+    return model, TorchEngine(network, device, threads)
+
+
+def _open_onnx(source: Source, device: str, threads: int | None) -> tuple[Model, Engine]:
+    if source.bundle is None:
+        raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
+    bundle = open_bundle(source.bundle)
+    info = bundle.info
+    if source.sha256 not in (None, info.checkpoint_sha256):
+        raise IntegrityError("is of another checkpoint", source.bundle, source.how_to_export)
+    model = Model(
+        name=source.name,
+        sha256=info.checkpoint_sha256,
+        config=info.config,
+        reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
+        reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
+        defaults=info.defaults,
+    )
+    files = {name: bundle.graph(name) for name in graphs(info.config)}
+    return model, OnnxRuntimeEngine(files, info.config, device, threads)

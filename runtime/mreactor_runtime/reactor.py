@@ -1,0 +1,267 @@
+"""Reactions of a clip, on any engine: the public interface of a notebook.
+
+    reactor = Reactor.open("mini")
+    reactions = reactor.generate(clip, samples=10)
+
+A clip runs at the fixed shapes of its length's bucket: the encoder once a clip, the step
+modulations once a solver table, the denoiser once a step with reactions as an axis. Noise comes
+from outside the engine, so every engine makes the same reactions, up to rounding.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mreactor_ref.config import ModelConfig
+from mreactor_ref.emotion.lexicon import VaderSource
+from mreactor_ref.emotion.priors import Prior, PriorSource, assign, frame_priors
+from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.model import to_reaction
+from mreactor_ref.noise import INITIAL, reaction_noise
+from mreactor_ref.sampler import sample
+from mreactor_ref.schedule import SolverTable, solver_table
+from mreactor_ref.signals import (
+    REACTION,
+    REACTION_ATTRIBUTES,
+    REACTION_COEFFICIENTS,
+    STREAMS,
+    Reactions,
+    SpeakerClip,
+)
+from mreactor_runtime import tensors
+from mreactor_runtime.batching import bucket, groups
+from mreactor_runtime.bundle import SolverDefaults
+from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.names import AUTO, CUDA
+from mreactor_runtime.models import Model, open_model
+
+
+@dataclass(frozen=True)
+class ClipReactions(Reactions):
+    """The reactions to one clip, and the priors they came from: of each reaction, one an utterance.
+
+    `attributes` (S, T, 25) and `coefficients` (S, T, 58), float32, in natural units.
+    """
+
+    clip_id: str
+    priors: tuple[tuple[Prior, ...], ...]
+
+
+class Reactor:
+    """A model on an engine. `Reactor.open` finds both; the constructor takes them as they are.
+
+    Attributes:
+        source: of the emotion priors; VADER with the package's own subjects where left out.
+        notes: lines for the user about what `open` chose.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        source: PriorSource | None = None,
+        notes: tuple[str, ...] = (),
+    ):
+        self.model, self.engine, self.notes = model, engine, notes
+        self._source = source or VaderSource()
+        self._specs = tensors.graphs(model.config)
+        self._solvers: dict[tuple[str, int], tuple[SolverTable, Tensor]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path = "mini",
+        engine: str = AUTO,
+        threads: int | None = None,
+        device: str = AUTO,
+    ) -> Reactor:
+        """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`."""
+        opened = open_model(model, engine, device, threads)
+        return cls(opened.model, opened.engine, notes=opened.notes)
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.model.config
+
+    @property
+    def device_name(self) -> str:
+        """What the engine runs on, for people."""
+        if self.engine.device.type == CUDA:
+            return torch.cuda.get_device_name(self.engine.device)
+        return _cpu_name()
+
+    def solver(
+        self, scheduler: str | None, steps: int | None, guidance_scale: float | None
+    ) -> SolverDefaults:
+        """The model's own defaults, with what is given in their place. UsageError: out of range."""
+        given = {"scheduler": scheduler, "steps": steps, "guidance_scale": guidance_scale}
+        changed: dict[str, Any] = {name: x for name, x in given.items() if x is not None}
+        solver = replace(self.model.defaults, **changed)
+        solver_table(solver.scheduler, solver.steps, self.config.train_steps)
+        return solver
+
+    def generate(
+        self,
+        clip: SpeakerClip,
+        samples: int = 10,
+        seed: int = 0,
+        scheduler: str | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        smoothness: float = 0.0,
+    ) -> ClipReactions:
+        """`samples` reactions to one clip.
+
+        Args:
+            seed: with the clip's id it fixes noise and priors.
+            scheduler: one of `schedule.SCHEDULERS`; None is the model's own, and so for `steps`
+                and `guidance_scale` (0 ignores the speaker, 1 is no guidance).
+            smoothness: of the motion, in deviations from the training data's mean.
+        Raises:
+            UsageError: an option out of range.
+            ClipError: the clip does not fit the model, or the result is not finite.
+        """
+        if samples < 1:
+            raise UsageError(f"samples is {samples}, not at least 1")
+        solver = self.solver(scheduler, steps, guidance_scale)
+        table, modulation = self._solver_table(solver)
+        length = bucket(clip.frames)
+        priors = assign(clip.utterances, self._source, samples, seed, clip.id)
+        encoded = self._encode(clip, priors, length, smoothness)
+        guidance = torch.tensor(solver.guidance_scale, device=self.engine.device)
+        finished = [
+            self._sample(clip, group, seed, table, modulation, encoded, guidance)
+            for group in groups(samples, length, self.config.heads)
+        ]
+        reaction = torch.cat(finished, dim=1)[0, :, : clip.frames]  # (S, T, 83)
+        if not bool(reaction.isfinite().all()):
+            raise ClipError("the engine's result is not finite", clip.id, "try --engine torch")
+        natural = reaction.cpu().numpy()
+        return ClipReactions(
+            attributes=np.ascontiguousarray(natural[..., REACTION_ATTRIBUTES]),
+            coefficients=np.ascontiguousarray(natural[..., REACTION_COEFFICIENTS]),
+            clip_id=clip.id,
+            priors=priors,
+        )
+
+    def generate_all(self, clips: Iterable[SpeakerClip], **options: Any) -> Iterator[ClipReactions]:
+        """`generate` of each clip, in order, one at a time."""
+        for clip in clips:
+            yield self.generate(clip, **options)
+
+    def _solver_table(self, solver: SolverDefaults) -> tuple[SolverTable, Tensor]:
+        """The table and the modulation of each of its steps (N, M, D), made once."""
+        key = (solver.scheduler, solver.steps)
+        if key not in self._solvers:
+            table = solver_table(*key, train_steps=self.config.train_steps)
+            timestep = torch.tensor(table.timesteps, device=self.engine.device)
+            made = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
+            self._solvers[key] = table, made[tensors.MODULATION]
+        return self._solvers[key]
+
+    def _encode(
+        self,
+        clip: SpeakerClip,
+        priors: Sequence[Sequence[Prior]],
+        length: int,
+        smoothness: float,
+    ) -> dict[str, Tensor]:
+        """What the denoiser needs of a clip, the mask included, padded to `length` frames."""
+        emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
+        known: dict[str, Tensor] = {
+            tensors.MASK: torch.arange(length)[None] < clip.frames,
+            tensors.PRESENT: torch.tensor([[getattr(clip, name) is not None for name in STREAMS]]),
+            tensors.EMOTION: _pad(torch.as_tensor(emotion)[None], 2, length),
+            tensors.AFFECT: _pad(torch.as_tensor(affect)[None], 2, length),
+            tensors.SMOOTHNESS: torch.full((1, len(priors)), smoothness),
+        }
+        inputs = {}
+        for spec in self._specs[tensors.ENCODER].inputs:
+            if spec.name in STREAMS:
+                value = _pad(_stream(clip, spec, self.config.fps)[None], 1, length)
+            else:
+                value = known[spec.name]
+            inputs[spec.name] = value.to(self.engine.device, getattr(torch, spec.dtype))
+        encoded = self.engine.run(tensors.ENCODER, inputs)
+        return encoded | {tensors.MASK: inputs[tensors.MASK]}
+
+    def _sample(
+        self,
+        clip: SpeakerClip,
+        group: slice,
+        seed: int,
+        table: SolverTable,
+        modulation: Tensor,
+        encoded: dict[str, Tensor],
+        guidance: Tensor,
+    ) -> Tensor:
+        """The reactions of a group, (1, S of the group, T of the bucket, 83), in natural units."""
+        inputs = {
+            spec.name: _reactions(encoded[spec.name], spec, group)
+            for spec in self._specs[tensors.DENOISER].inputs
+            if spec.name in encoded
+        }
+        inputs[tensors.GUIDANCE] = guidance
+        length = inputs[tensors.MASK].shape[1]
+        numbers = range(group.start, group.stop)
+
+        def noise(step: int) -> Tensor:
+            drawn = reaction_noise(seed, [clip.id], numbers, step, length, REACTION)
+            return torch.from_numpy(drawn).to(self.engine.device)
+
+        def denoise(x: Tensor, step: int) -> Tensor:
+            now = {tensors.NOISY: x, tensors.MODULATION: modulation[step]}
+            return self.engine.run(tensors.DENOISER, inputs | now)[tensors.CLEAN]
+
+        clean = sample(denoise, noise(INITIAL), table, noise)
+        mean, std = self.model.reaction_mean, self.model.reaction_std
+        return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
+
+
+def _cpu_name() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _reactions(x: Tensor, spec: tensors.TensorSpec, group: slice) -> Tensor:
+    """The part of a tensor that belongs to some reactions; all of it where it has no such axis."""
+    if tensors.REACTIONS not in spec.axes:
+        return x
+    return x.narrow(spec.axes.index(tensors.REACTIONS), group.start, group.stop - group.start)
+
+
+def _pad(x: Tensor, axis: int, length: int) -> Tensor:
+    """Zeros after the last frame, up to `length`."""
+    shape = list(x.shape)
+    shape[axis] = length - shape[axis]
+    return torch.cat((x, x.new_zeros(shape)), dim=axis)
+
+
+def _stream(clip: SpeakerClip, spec: tensors.TensorSpec, fps: float) -> Tensor:
+    """A stream of the clip, (T, width), zeros where it has none. Raises ClipError: a misfit."""
+    if clip.fps != fps:
+        raise ClipError(f"has {clip.fps:g} frames a second, the model {fps:g}", clip.id)
+    width = int(spec.axes[-1])
+    stream = getattr(clip, spec.name)
+    if stream is None:
+        return torch.zeros(clip.frames, width)
+    if stream.shape != (clip.frames, width):
+        raise ClipError(
+            f"{spec.name} has shape {stream.shape}, not {(clip.frames, width)}", clip.id
+        )
+    if not np.isfinite(stream).all():
+        raise ClipError(f"{spec.name} has values that are not finite", clip.id)
+    return torch.as_tensor(stream, dtype=torch.float32)
