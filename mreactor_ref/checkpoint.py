@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
-import safetensors.torch
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
-from mreactor_ref.model import MReactor
+
+if TYPE_CHECKING:  # finding and hashing a checkpoint must not wait for torch
+    from mreactor_ref.model import MReactor
 
 MODELS = Path(__file__).parent / "models"
 FORMAT = "mreactor-1"
@@ -45,11 +47,13 @@ def checkpoint_hash(path: Path) -> str:
 
 def save_checkpoint(model: MReactor, path: Path, notes: dict[str, str] | None = None) -> None:
     """Write weights and config; `notes` (how it was trained) go into the metadata."""
+    from safetensors.torch import save_file
+
     metadata = {"format": FORMAT, "config": json.dumps(model.config.to_dict()), **(notes or {})}
     tensors = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    safetensors.torch.save_file(tensors, partial, metadata)
+    save_file(tensors, partial, metadata)
     partial.replace(path)
 
 
@@ -77,9 +81,13 @@ def load_checkpoint(path: Path) -> MReactor:
     Raises: IntegrityError for a file that is no checkpoint, or whose tensors are missing, extra,
         or of another shape than its config says.
     """
+    from safetensors.torch import load_file
+
+    from mreactor_ref.model import MReactor
+
     config = ModelConfig.from_dict(json.loads(read_metadata(path)["config"]))
     model = MReactor(config)
-    given, expected = safetensors.torch.load_file(path), model.state_dict()
+    given, expected = load_file(path), model.state_dict()
     problems = [f"missing {name}" for name in expected.keys() - given.keys()]
     problems += [f"unknown {name}" for name in given.keys() - expected.keys()]
     problems += [

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from mreactor_ref.command import one_line_errors
+from mreactor_ref.command import one_line_errors, progress_bar
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that follows `report(what, done, of)`; each new `what` is a new line."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        tasks = {}
-
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=of)
-            progress.update(tasks[what], completed=done)
-
-        yield report
 
 
 @click.group(context_settings=SETTINGS)
@@ -82,9 +63,9 @@ def simulate(
 @click.option("--attention", help="Another kind of attention, for comparison.")
 @click.option("--layers", type=click.IntRange(1, 9), help="Another number of layers.")
 @click.option("--max-train-steps", type=click.IntRange(1), default=5000, help="Optimiser steps.")
-@click.option("--train-batch-size", type=click.IntRange(1), default=12, help="Clips a step.")
+@click.option("--train-batch-size", type=click.IntRange(1), default=8, help="Clips a step.")
 @click.option("--reactions", type=click.IntRange(1), default=3, help="Reactions of each clip.")
-@click.option("--frames", type=click.IntRange(8), default=128, help="Frames of a window.")
+@click.option("--frames", type=click.IntRange(8), default=96, help="Frames of a window.")
 @click.option("--learning-rate", type=click.FloatRange(0), default=1e-3, help="At its highest.")
 @click.option(
     "--mixed-precision",

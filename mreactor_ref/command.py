@@ -1,9 +1,9 @@
-"""What the commands share: a failure becomes one line and an exit code."""
+"""What the commands share: a failure becomes one line and an exit code; a bar shows progress."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -38,3 +38,20 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         click.echo(f"Error: {text}", err=True)
         code = error.exit_code if isinstance(error, MReactorError) else UNEXPECTED
         raise click.exceptions.Exit(code) from error
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that follows `report(what, done, of)`; each new `what` is a new line."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        tasks = {}
+
+        def report(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done)
+
+        yield report

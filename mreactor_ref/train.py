@@ -42,9 +42,9 @@ class TrainOptions:
     data: Path
     output: Path
     steps: int = 5000
-    batch_size: int = 12
+    batch_size: int = 8
     reactions: int = 3
-    frames: int = 128
+    frames: int = 96
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -161,11 +161,7 @@ def train(
     first = run.resume(state) if resume else 0
     run.train(first, report)
     accelerator.end_training()
-    path = options.output / "model.safetensors"
-    if accelerator.is_main_process:
-        notes = {"training": json.dumps(asdict(options), default=str)}
-        save_checkpoint(run.average, path, notes)
-    return path
+    return run.checkpoint
 
 
 class _Run:
@@ -215,6 +211,10 @@ class _Run:
         ]
 
     @property
+    def checkpoint(self) -> Path:
+        return self.options.output / "model.safetensors"
+
+    @property
     def average(self) -> MReactor:
         """The moving average of the weights, which is what a checkpoint keeps."""
         return cast(MReactor, self.averaged.module)
@@ -228,6 +228,9 @@ class _Run:
         self.accelerator.save_state(str(state))
         if self.accelerator.is_main_process:
             (state / "progress.json").write_text(json.dumps({"step": step}))
+            trained = {**asdict(self.options), "step": step}
+            notes = {"training": json.dumps(trained, default=str)}
+            save_checkpoint(self.average, self.checkpoint, notes)
 
     def train(self, first: int, report: Callable[[str, int, int], None] | None) -> None:
         options, world = self.options, self.accelerator.num_processes

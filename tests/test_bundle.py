@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 from runtime_fakes import bundle_info, onnx_files
 
+from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.bundle import (
-    CACHE_VARIABLE,
     SolverDefaults,
     bundle_for,
-    cache_folder,
     open_bundle,
     versions,
     write_bundle,
@@ -169,9 +168,6 @@ def test_an_output_below_a_file_is_a_usage_error(tmp_path):
         write_bundle(tmp_path / "file" / "bundle", INFO, FILES)
 
 
-def test_the_cache_folder_can_be_chosen(tmp_path, monkeypatch):
+def test_a_checkpoints_bundle_has_its_place_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    assert cache_folder() == tmp_path
     assert bundle_for("abc") == tmp_path / "bundles" / "abc"
-    monkeypatch.delenv(CACHE_VARIABLE)
-    assert cache_folder().name == "mreactor"

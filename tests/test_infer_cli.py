@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 from runtime_fakes import bundle_info, onnx_files, tiny_network, write_clips
 
+from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.signals import SpeakerClip
-from mreactor_runtime.bundle import CACHE_VARIABLE, write_bundle
+from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.cli import main
 from mreactor_runtime.job import FeatureReader
 

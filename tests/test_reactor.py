@@ -18,6 +18,7 @@ from runtime_fakes import (
     tiny_network,
 )
 
+from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
 from mreactor_ref.emotion.lexicon import VaderSource
 from mreactor_ref.emotion.priors import assign, frame_priors
@@ -29,7 +30,7 @@ from mreactor_ref.schedule import solver_table
 from mreactor_ref.signals import AROUSAL, COEFFICIENTS, REACTION, STREAMS
 from mreactor_runtime import models
 from mreactor_runtime.batching import SCORE_BYTES
-from mreactor_runtime.bundle import CACHE_VARIABLE, bundle_for, write_bundle
+from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines.names import CPU, ONNX, TORCH
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.engines.torch_engine import TorchEngine

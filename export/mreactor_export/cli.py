@@ -30,9 +30,12 @@ OPSETS = ("18", "19", "20", "21", "22", "23")
     help="Folder of the bundle.",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="onnx", help="Of graphs.")
-@click.option("--opset", type=click.Choice(OPSETS), default="20", help="ONNX operator set.")
+@click.option("--opset", type=click.Choice(OPSETS), default=OPSETS[2], help="ONNX operator set.")
+@click.option("--force", is_flag=True, help="Export again what has not changed.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
-def main(model: str, output: Path | None, format_: str, opset: str, debug: bool) -> None:
+def main(
+    model: str, output: Path | None, format_: str, opset: str, force: bool, debug: bool
+) -> None:
     """Export a model to ONNX graphs that are checked against the reference.
 
     Writes a bundle: encoder.onnx (once a clip), modulator.onnx (once a run), denoiser.onnx (once a
@@ -41,9 +44,15 @@ def main(model: str, output: Path | None, format_: str, opset: str, debug: bool)
     with one_line_errors(debug):
         from rich.console import Console
 
-        from mreactor_export.export import export_bundle
+        from mreactor_export.export import current_bundle, export_bundle
 
         console, started = Console(), time.perf_counter()
+        if not force and (bundle := current_bundle(model, output, int(opset))):
+            console.print(
+                f"Nothing to do: {bundle.folder} is the export of this {model} (--force to redo).",
+                soft_wrap=True,
+            )
+            return
         with console.status("loading") as status:
             bundle, figures = export_bundle(
                 model,

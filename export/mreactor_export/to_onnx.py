@@ -25,8 +25,6 @@ from mreactor_runtime.tensors import (
     graphs,
 )
 
-DEFAULT_OPSET = 20
-
 # Sizes of the example that is traced: none is 0 or 1, which would become constants, no two are
 # equal, and none is a width of the model.
 TRACED = {"B": 2, "S": 3, "T": 37, "N": 5}
@@ -138,7 +136,7 @@ def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
 
 def export_graphs(
     model: MReactor,
-    opset: int = DEFAULT_OPSET,
+    opset: int,
     metadata: Mapping[str, str] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, bytes]:

@@ -98,7 +98,12 @@ class CachedReader:
         partial = path.with_suffix(f".{os.getpid()}.partial")
         with partial.open("wb") as file:
             spoken = json.dumps([asdict(utterance) for utterance in clip.utterances])
-            np.savez(file, frames=clip.frames, fps=clip.fps, utterances=spoken, **streams)
+            facts = {"frames": clip.frames, "fps": clip.fps, "utterances": spoken}
+            np.savez(
+                file,
+                allow_pickle=False,
+                **{name: np.asarray(x) for name, x in (facts | streams).items()},
+            )
         partial.replace(path)
         return clip
 

@@ -105,18 +105,11 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
     Raises: UsageError where the folder holds something else than a bundle, or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / MANIFEST).is_file() and not _is_empty(folder):
-        raise UsageError("exists and is no bundle", folder, "give another --output")
+    check_output(folder)
     missing = {f"{name}.onnx" for name in graphs(info.config)} - set(files)
     if missing:
         raise ValueError(f"a bundle needs {', '.join(sorted(missing))}")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written: {error.strerror}", folder, "give another --output"
-        ) from None
+    partial = _folder_beside(folder)
     try:
         partial.chmod(0o755)  # mkdtemp's own is for one user only
         for name, content in files.items():
@@ -127,6 +120,16 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_bundle(folder)
+
+
+def check_output(folder: Path) -> None:
+    """Say now what `write_bundle` would say later, after minutes of work.
+
+    Raises: UsageError where the folder holds something else than a bundle, or cannot be written.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and not _is_empty(folder):
+        raise UsageError("exists and is no bundle", folder, "give another --output")
+    _folder_beside(folder).rmdir()
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -235,6 +238,17 @@ def _check(path: Path, found: str, expected: str) -> None:
 
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is None
+
+
+def _folder_beside(folder: Path) -> Path:
+    """A new folder next to one; its parent is made. UsageError where that cannot be."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}", folder, "give another --output"
+        ) from None
 
 
 def _replace_folder(new: Path, folder: Path) -> None:

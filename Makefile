@@ -1,0 +1,35 @@
+# make demo: reactions to the example clips.  make test: linters and all tests.
+# Both set up .venv first, and again only when the packaging files change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+EXAMPLES := examples/clips
+
+.PHONY: demo test lint clean
+
+demo: .venv/demo.done
+	$(BIN)/mreactor-export --model mini
+	$(BIN)/mreactor-infer --input $(EXAMPLES) --samples 10 --plot
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/dev.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.done: setup.cfg pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[onnxruntime,plot]"
+	touch $@
+
+.venv/dev.done: setup.cfg pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ .venv/demo.done
+
+clean:
+	rm -rf .venv build reactions
