@@ -41,18 +41,19 @@ def simulate(
 
     They are for trying the tool and its training; nothing in them is a real person.
     """
+    sizes = {"train": train, "val": val, "test": test}
     with one_line_errors(debug), progress_bar() as report:
         from mreactor_ref.data.simulate import write_dataset
 
         write_dataset(
             output,
-            {"train": train, "val": val, "test": test},
+            {split: count for split, count in sizes.items() if count},
             seed=seed,
             fps=fps,
             listeners=listeners,
             progress=lambda done, of: report("simulate", done, of),
         )
-    click.echo(f"Wrote {train + val + test} sessions to {output}")
+    click.echo(f"Wrote {sum(sizes.values())} sessions to {output}")
 
 
 @click.command(context_settings=SETTINGS)

@@ -6,7 +6,6 @@ Loop, devices, precision and resuming are accelerate's; this file says what a st
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,18 +19,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from mreactor_ref.checkpoint import save_checkpoint
+from mreactor_ref.checkpoint import read_metadata, save_checkpoint
 from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.data.dyads import Draws, DropRates, Dyad, Statistics, load_dyads, statistics
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch, Losses, MReactor, training_losses
 from mreactor_ref.schedule import add_noise
 
-log = logging.getLogger(__name__)
-
 WARMUP_STEPS = 200
 BETAS = (0.9, 0.99)
-NO_DROPS = DropRates(stream=0, face=0, prior=0, everything=0)
+CHECKPOINT, HISTORY = "model.safetensors", "history.jsonl"  # in the folder of a run
+STATE, PROGRESS = "state", "progress.json"
+NO_DROPS = DropRates(stream=0, face=0, prior=0, smoothness=0, everything=0)
 VALIDATION_EXAMPLES = 128
 
 
@@ -95,8 +94,11 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
 
 
-def loader(draws: Draws, batch_size: int) -> DataLoader[Any]:
-    return DataLoader(draws, batch_size=batch_size, shuffle=False)  # pyright: ignore
+def loader(
+    draws: Draws, batch_size: int, generator: torch.Generator | None = None
+) -> DataLoader[Any]:
+    """Batches in order. Each pass takes one number from `generator`, or from torch's own."""
+    return DataLoader(draws, batch_size=batch_size, shuffle=False, generator=generator)  # pyright: ignore
 
 
 def random_step(item: dict[str, Tensor], train_steps: int) -> tuple[Tensor, Tensor]:
@@ -121,6 +123,37 @@ def validate(objective: Objective, batches: list[dict[str, Tensor]], seed: int) 
     return total / len(batches)
 
 
+def check_output(config: ModelConfig, output: Path, resume: bool) -> None:
+    """Refuse a folder that a run cannot start in, or that holds nothing to resume.
+
+    Raises: UsageError; it says which of the two, or that the run there is of another config.
+    """
+    saved = (output / STATE / PROGRESS).is_file()
+    started = (output / HISTORY).exists()
+    if started and not saved:
+        raise UsageError(
+            "its run was stopped before it was first saved",
+            output,
+            "remove the folder, or give another --output",
+        )
+    if not resume:
+        if started:
+            raise UsageError(
+                "holds a training run already", output, "add --resume, or another --output"
+            )
+        return
+    if not saved:
+        raise UsageError("nothing to resume", output, "train without --resume first")
+    before = json.loads(read_metadata(output / CHECKPOINT)["config"])
+    changed = [name for name, value in config.to_dict().items() if before.get(name) != value]
+    if changed:
+        raise UsageError(
+            f"its run is of another model: {', '.join(changed)} differ",
+            output,
+            "resume with the same --config, --attention and --layers",
+        )
+
+
 def train(
     config: ModelConfig,
     options: TrainOptions,
@@ -133,24 +166,23 @@ def train(
     Writes to `options.output`: `model.safetensors`, `history.jsonl` (the loss curve), TensorBoard
     files and `state/` (for `resume`). `report(what, done, of)` is called as the work goes on.
 
-    Raises: UsageError where the output holds another run and `resume` is not asked for, or where
-        there is nothing to resume.
+    Raises: UsageError where the output holds another run and `resume` is not asked for, where
+        there is nothing to resume or it is past `options.steps`, or where it cannot be written.
     """
-    state = options.output / "state"
-    if resume and not (state / "progress.json").is_file():
-        raise UsageError("nothing to resume", state, "train without --resume first")
-    if not resume and (options.output / "history.jsonl").exists():
+    check_output(config, options.output, resume)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise UsageError(
-            "holds a training run already", options.output, "add --resume, or another --output"
-        )
-    options.output.mkdir(parents=True, exist_ok=True)
+            f"cannot be written: {error.strerror}", options.output, "give another --output"
+        ) from None
     accelerator = Accelerator(
         mixed_precision=options.mixed_precision,
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(options.output)),
     )
     accelerator.init_trackers("logs")
-    set_seed(options.seed)
+    set_seed(options.seed, device_specific=True)  # or every GPU draws the same noise
     splits = {
         split: load_dyads(
             options.data, split, config, lambda i, n, s=split: report and report(f"read {s}", i, n)
@@ -158,7 +190,7 @@ def train(
         for split in ("train", "val")
     }
     run = _Run(accelerator, config, options, splits["train"], splits["val"])
-    first = run.resume(state) if resume else 0
+    first = run.resume() if resume else 0
     run.train(first, report)
     accelerator.end_training()
     return run.checkpoint
@@ -212,25 +244,37 @@ class _Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.options.output / "model.safetensors"
+        return self.options.output / CHECKPOINT
 
     @property
     def average(self) -> MReactor:
         """The moving average of the weights, which is what a checkpoint keeps."""
         return cast(MReactor, self.averaged.module)
 
-    def resume(self, state: Path) -> int:
+    def resume(self) -> int:
+        """Back to what was last saved, and the history too: the step that comes before the next."""
+        state, history = self.options.output / STATE, self.options.output / HISTORY
+        step = json.loads((state / PROGRESS).read_text())["step"]
+        if step > self.options.steps:
+            raise UsageError(
+                f"its run is at step {step} already, past {self.options.steps}",
+                self.options.output,
+                "give more steps",
+            )
         self.accelerator.load_state(str(state))
-        return json.loads((state / "progress.json").read_text())["step"]
+        if self.accelerator.is_main_process:
+            lines = history.read_text().splitlines(keepends=True)
+            history.write_text("".join(x for x in lines if json.loads(x)["step"] <= step))
+        return step
 
     def save(self, step: int) -> None:
-        state = self.options.output / "state"
+        state = self.options.output / STATE
         self.accelerator.save_state(str(state))
         if self.accelerator.is_main_process:
-            (state / "progress.json").write_text(json.dumps({"step": step}))
             trained = {**asdict(self.options), "step": step}
             notes = {"training": json.dumps(trained, default=str)}
             save_checkpoint(self.average, self.checkpoint, notes)
+            (state / PROGRESS).write_text(json.dumps({"step": step}))
 
     def train(self, first: int, report: Callable[[str, int, int], None] | None) -> None:
         options, world = self.options, self.accelerator.num_processes
@@ -245,7 +289,9 @@ class _Run:
             drop=options.drop,
             seed=options.seed,
         )
-        batches = self.accelerator.prepare(loader(draws, options.batch_size))
+        # A resumed run's noise goes on where it was: its loader takes no number of torch's own.
+        generator = torch.Generator() if first else None
+        batches = self.accelerator.prepare(loader(draws, options.batch_size, generator))
         for step, item in enumerate(batches, start=first + 1):
             losses = self.step(item)
             if step % options.log_every == 0 or step == options.steps:
@@ -273,5 +319,5 @@ class _Run:
         self.accelerator.log(values, step=step)
         if self.accelerator.is_main_process:
             rounded = {name: round(value, 6) for name, value in values.items()}
-            with (self.options.output / "history.jsonl").open("a") as file:
+            with (self.options.output / HISTORY).open("a") as file:
                 file.write(json.dumps({"step": step, **rounded}) + "\n")

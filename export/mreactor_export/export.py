@@ -55,6 +55,7 @@ def export_bundle(
         UsageError: no such model, or a folder that cannot be written.
         ExportError: a graph that is not what it should be. ParityError: an engine that does not
             compute what the reference computes. No bundle is left in either case.
+        IntegrityError: a checkpoint that is none.
     """
     path = find_checkpoint(model)
     sha256 = checkpoint_hash(path)

@@ -87,8 +87,8 @@ def export_graph(
 ) -> bytes:
     """One graph as the bytes of one ONNX file, checked.
 
-    Raises: ExportError where a dynamic axis was specialised, a name differs from the table, or
-        `onnx.checker` refuses the graph.
+    Raises: ExportError where a dynamic axis was specialised, a name or type differs from the
+        table, or `onnx.checker` refuses the graph.
     """
     model.fuse_attention(False)
     examples, shapes = example_inputs(spec, TRACED), dynamic_shapes(spec)
@@ -105,10 +105,21 @@ def export_graph(
         )
     assert program is not None
     proto = program.model_proto
+    remove_trace(proto)
     for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value)
     check_graph(proto, spec)
     return proto.SerializeToString()
+
+
+def remove_trace(proto: onnx.ModelProto) -> None:
+    """Take out the tracer's notes: they hold paths of this machine, which no hash should know."""
+    graph = proto.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for owner in (graph, *graph.node, *values):
+        for i in reversed(range(len(owner.metadata_props))):
+            if owner.metadata_props[i].key.startswith("pkg."):
+                del owner.metadata_props[i]
 
 
 def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
@@ -126,6 +137,9 @@ def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
             found = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
             if found != tensor.axes:
                 problems.append(f"{kind} {tensor.name} has axes {found}, not {tensor.axes}")
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+            if dtype != tensor.dtype:
+                problems.append(f"{kind} {tensor.name} is {dtype}, not {tensor.dtype}")
     if problems:
         raise ExportError(f"graph {spec.name}: {'; '.join(problems)}")
     try:

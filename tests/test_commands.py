@@ -1,0 +1,67 @@
+"""What every command owes its user: help at once, and one clear line for what cannot be."""
+
+import json
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate")
+
+
+def entry_points() -> dict[str, tuple[str, str]]:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
+    pairs = (line.split(" = ") for line in lines)
+    return {name: tuple(target.split(":")) for name, target in pairs}  # pyright: ignore
+
+
+COMMANDS = entry_points()
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_waits_for_nothing_heavy(command: str):
+    """Help must answer in half a second, and importing torch alone takes longer."""
+    module, function = COMMANDS[command]
+    script = f"""
+import json, sys
+from {module} import {function} as command
+try:
+    command(["--help"], prog_name="{command}")
+except SystemExit as end:
+    code = end.code
+print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert json.loads(done.stderr) == [0, []]
+    assert done.stdout.startswith(f"Usage: {command}")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("mreactor-infer", ["--input", "nowhere"], "nowhere"),
+        ("mreactor-infer", ["--input", ".", "--samples", "0"], "--samples"),
+        ("mreactor-export", ["--model", "maxi"], "maxi"),
+        ("mreactor-eval", ["--data", ".", "--model", "maxi"], "maxi"),
+        ("mreactor-train", ["--data", "nowhere", "--output", "run"], "nowhere"),
+        ("mreactor-train", ["--data", ".", "--output", "run", "--config", "maxi"], "maxi"),
+        ("mreactor-data", ["simulate", "--output", "d", "--train", "-1"], "--train"),
+    ],
+)
+def test_what_cannot_be_ends_with_code_2_and_a_line(
+    command: str, arguments: list[str], words: str, tmp_path: Path
+):
+    module, function = COMMANDS[command]
+    script = f"import sys; from {module} import {function} as command; command()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,242 @@
+"""The reference as ONNX graphs: what comes out is the table's, and what is not is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from exported import METADATA, OPSET, PAPER, exported_files, exported_graph, network
+from models import small_config
+
+from mreactor_export import to_onnx
+from mreactor_export.to_onnx import TRACED, ExportError, check_graph, export_graph
+from mreactor_ref.config import Attention
+from mreactor_ref.denoiser import Context
+from mreactor_ref.model import Batch
+from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
+
+SPECS = graphs(small_config(layers=1))
+# Every graph of the paper's kind, and the one whose table is another without cross-attention.
+EXPORTED: list[tuple[str, Attention]] = [
+    *((ENCODER, PAPER), (MODULATOR, PAPER), (DENOISER, PAPER)),
+    (DENOISER, "self"),
+]
+# Axes that were 2, 3, 37 and 5 when the graphs were traced.
+SIZES = [
+    {"B": 1, "S": 1, "T": 1, "N": 1},
+    {"B": 3, "S": 2, "T": 7, "N": 2},
+    {"B": 2, "S": 16, "T": 65, "N": 50},
+    {"B": 1, "S": 2, "T": 300, "N": 3},
+]
+
+
+each_graph = pytest.mark.parametrize(("name", "kind"), EXPORTED)
+
+
+def load(name: str, kind: Attention = PAPER) -> onnx.ModelProto:
+    return onnx.load_from_string(exported_graph(name, kind))
+
+
+def signature(values: onnx.ModelProto) -> dict[str, tuple[str, tuple[str | int, ...]]]:
+    """Name -> type and axes, of what goes in and out."""
+    return {
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+        )
+        for value in (*values.graph.input, *values.graph.output)
+    }
+
+
+def test_a_file_for_each_graph():
+    assert list(exported_files()) == ["encoder.onnx", "modulator.onnx", "denoiser.onnx"]
+
+
+@each_graph
+def test_names_and_axes_are_the_tables(name: str, kind: Attention):
+    model, spec = load(name, kind), graphs(small_config(kind, layers=1))[name]
+    assert [v.name for v in model.graph.input] == [t.name for t in spec.inputs]
+    assert [v.name for v in model.graph.output] == [t.name for t in spec.outputs]
+    names = {"float32": "FLOAT", "int64": "INT64", "bool": "BOOL"}
+    expected = {t.name: (names[t.dtype], t.axes) for t in (*spec.inputs, *spec.outputs)}
+    assert signature(model) == expected
+
+
+def test_the_denoiser_in_words():
+    """The table's own tests hold it against the design; this spells one graph in full."""
+    assert signature(load(DENOISER)) == {
+        "noisy": ("FLOAT", ("B", "S", "T", 83)),
+        "style": ("FLOAT", ("B", "S", 16)),
+        "modulation": ("FLOAT", (11, 16)),
+        "keys": ("FLOAT", ("B", 1, "T", 16)),
+        "values": ("FLOAT", ("B", "S", 1, "T", 16)),
+        "mask": ("BOOL", ("B", "T")),
+        "guidance": ("FLOAT", ()),
+        "clean": ("FLOAT", ("B", "S", "T", 83)),
+    }
+    alone = signature(load(DENOISER, "self"))
+    assert alone["condition"] == ("FLOAT", ("B", "T", 16))
+    assert not {"keys", "values"} & set(alone)
+
+
+@each_graph
+def test_a_graph_is_one_valid_file_of_standard_operators(name: str, kind: Attention):
+    model = load(name, kind)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)]
+    assert {node.domain for node in model.graph.node} == {""}
+    assert {t.data_location for t in model.graph.initializer} == {onnx.TensorProto.DEFAULT}
+    assert not any(t.external_data for t in model.graph.initializer)
+
+
+@each_graph
+def test_metadata_is_inside_and_no_path_of_the_exporter_is(name: str, kind: Attention):
+    content = exported_graph(name, kind)
+    model = onnx.load_from_string(content)
+    assert {p.key: p.value for p in model.metadata_props} == METADATA
+    assert b".py" not in content
+    assert b"stack_trace" not in content
+
+
+def test_the_same_model_gives_the_same_bytes():
+    """The key of an engine's cache is the hash of its graph."""
+    again = export_graph(network(), SPECS[MODULATOR], OPSET, METADATA)
+    assert again == exported_files()["modulator.onnx"]
+
+
+def run(name: str, kind: Attention, inputs: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(exported_graph(name, kind), options)
+    return session.run(None, {key: x.numpy() for key, x in inputs.items()})  # pyright: ignore
+
+
+def close(found: np.ndarray, expected: torch.Tensor) -> None:
+    wanted = expected.numpy()
+    assert found.shape == wanted.shape
+    assert np.linalg.norm(wanted) > 0.1  # an all-zero output would prove nothing
+    assert np.linalg.norm(found - wanted) <= 1e-5 * np.linalg.norm(wanted)
+
+
+each_size = pytest.mark.parametrize(
+    "sizes", SIZES, ids=lambda sizes: "-".join(map(str, sizes.values()))
+)
+
+
+@each_size
+def test_onnx_runtime_encodes_and_modulates_as_the_model(sizes: dict[str, int]):
+    model = network()
+    speaker = example_inputs(SPECS[ENCODER], sizes, seed=3)
+    timestep = torch.arange(999, -1, -999 // sizes["N"])[: sizes["N"]]
+    context = model.encode(Batch(**speaker))
+    encoded = run(ENCODER, PAPER, speaker)
+    for tensor, found in zip(SPECS[ENCODER].outputs, encoded, strict=True):
+        close(found, getattr(context, tensor.name))
+    close(run(MODULATOR, PAPER, {"timestep": timestep})[0], model.modulate(timestep))
+
+
+@pytest.mark.parametrize("kind", [PAPER, "self"])
+@each_size
+def test_onnx_runtime_denoises_as_the_model(kind: Attention, sizes: dict[str, int]):
+    model = network(kind)
+    inputs = example_inputs(graphs(model.config)[DENOISER], sizes, seed=4)
+    given = {k: inputs.get(k, torch.empty(0)) for k in ("condition", "keys", "values", "style")}
+    for scale in (0.0, 1.0, 4.0):
+        inputs["guidance"] = torch.tensor(scale)
+        expected = model.denoise(
+            inputs["noisy"],
+            inputs["modulation"],
+            Context(**given),
+            inputs["mask"],
+            inputs["guidance"],
+        )
+        close(run(DENOISER, kind, inputs)[0], expected)
+
+
+def fix_axis(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 37
+
+
+def fix_output_axis(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2
+
+
+def rename_axis(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def rename_input(model: onnx.ModelProto) -> None:
+    old = model.graph.input[0].name
+    model.graph.input[0].name = "x"
+    for node in model.graph.node:
+        node.input[:] = ["x" if name == old else name for name in node.input]
+
+
+def change_order(model: onnx.ModelProto) -> None:
+    inputs = list(model.graph.input)
+    del model.graph.input[:]
+    model.graph.input.extend(reversed(inputs))
+
+
+def add_output(model: onnx.ModelProto) -> None:
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+    model.graph.output[-1].name = model.graph.node[0].output[0]
+
+
+def change_type(model: onnx.ModelProto) -> None:
+    model.graph.input[5].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def cut_wire(model: onnx.ModelProto) -> None:
+    model.graph.node[-1].input[0] = "nothing gives this"
+
+
+def unknown_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].op_type = "Reakt"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (fix_axis, r"input noisy has axes \('B', 'S', 37, 83\), not \('B', 'S', 'T', 83\)"),
+        (fix_output_axis, r"output clean has axes \(2, 'S', 'T', 83\)"),
+        (rename_axis, r"input noisy has axes \('batch', 'S', 'T', 83\)"),
+        (rename_input, r"inputs are \['x', 'style'"),
+        (change_order, r"inputs are \['guidance', 'mask'"),
+        (add_output, r"outputs are \['clean', "),
+        (change_type, "input mask is float32, not bool"),
+        (cut_wire, "nothing gives this"),
+        (unknown_operator, "Reakt"),
+    ],
+)
+def test_a_graph_that_is_not_the_tables_is_refused(
+    tamper: Callable[[onnx.ModelProto], None], message: str
+):
+    model = load(DENOISER)
+    check_graph(model, SPECS[DENOISER])
+    tamper(model)
+    with pytest.raises(ExportError, match=f"^graph denoiser: .*{message}") as error:
+        check_graph(model, SPECS[DENOISER])
+    assert error.value.exit_code == 1
+
+
+def test_a_model_that_fixes_an_axis_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """Tracing succeeds, and the number of timesteps has become a constant."""
+
+    def modulate(graph: to_onnx.Graph, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor]:
+        timestep = inputs["timestep"]
+        return (graph.model.modulate(timestep[: TRACED["N"]].reshape(TRACED["N"])),)
+
+    monkeypatch.setitem(to_onnx.CALLS, MODULATOR, modulate)
+    with pytest.raises(ExportError, match=r"modulator: output modulation has axes \(5, 11, 16\)"):
+        export_graph(network(), SPECS[MODULATOR], OPSET, {})
+
+
+def test_the_traced_sizes_cannot_hide_a_mistake():
+    """Sizes of 0 and 1 become constants, and equal ones could be taken for one another."""
+    assert min(TRACED.values()) > 1
+    assert len(set(TRACED.values())) == len(TRACED)
