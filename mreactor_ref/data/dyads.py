@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import ClipFiles, FeatureReader
-from mreactor_ref.data.mars import Session, read_mars, read_reaction
-from mreactor_ref.emotion.priors import Prior, frame_priors, reaction_prior
+from mreactor_ref.data.mars import ReactionFiles, Session, read_mars, read_reaction
+from mreactor_ref.emotion.priors import Prior, frame_priors, nearest_emotions, reaction_prior
+from mreactor_ref.features.face import (
+    FRAME_TOLERANCE,
+    FRAME_TOLERANCE_SHARE,
+    Face,
+    fit_face,
+    read_face,
+)
 from mreactor_ref.signals import (
     ATTRIBUTES,
     COEFFICIENTS,
@@ -39,13 +46,12 @@ class Dyad:
 
     Attributes:
         clip: the speaker.
-        reactions: (R, T, 83), attributes then coefficients, natural units.
-        emotion: (R, T), affect: (R, T, 2): the prior that each reaction itself shows.
+        reactions: (R, T, 83), attributes then coefficients, natural units, on the clip's grid.
+        affect: (R, T, 2), polarity and intensity of the prior that each reaction itself shows.
     """
 
     clip: SpeakerClip
     reactions: Array
-    emotion: NDArray[np.int64]
     affect: Array
 
 
@@ -116,22 +122,46 @@ class CachedReader:
 
 def _load(session: Session, reader: CachedReader) -> Dyad:
     clip = reader.read(session.speaker)
-    pairs = [read_reaction(files) for files in session.reactions]
+    rate = _tree_fps(session.speaker, clip)
+    pairs = [_on_grid(files, rate, clip.fps) for files in session.reactions]
     frames = min(clip.frames, *(len(attributes) for attributes, _ in pairs))
     reactions = np.stack([np.concatenate(pair, axis=1) for pair in _cut(pairs, frames)])
-    tracks = [_shown_prior(r[:, :ATTRIBUTES], clip.utterances, clip.fps) for r in reactions]
-    emotion, affect = (np.concatenate(part) for part in zip(*tracks, strict=True))
-    return Dyad(clip, reactions, emotion, affect)
+    affect = [_shown_affect(r[:, :ATTRIBUTES], clip.utterances, clip.fps) for r in reactions]
+    return Dyad(clip, reactions, np.concatenate(affect))
+
+
+def _tree_fps(files: ClipFiles, clip: SpeakerClip) -> float:
+    """The frame rate of a tree's faces, which only the speaker's sound tells.
+
+    A reaction has no sound, and need not be as long as the speaker's clip.
+    """
+    if not files.faces:
+        return clip.fps
+    frames = read_face(files.faces[0]).frames
+    near = max(FRAME_TOLERANCE, FRAME_TOLERANCE_SHARE * clip.frames)
+    same = abs(frames - clip.frames) <= near
+    return clip.fps if same else frames * clip.fps / clip.frames
+
+
+def _on_grid(files: ReactionFiles, rate: float, fps: float) -> tuple[Array, Array]:
+    """A real reaction, taken from `rate` to the model's frames where they differ."""
+    attributes, coefficients = read_reaction(files)
+    if rate == fps:
+        return attributes, coefficients
+    seconds = len(attributes) / rate
+    frames = max(1, round(seconds * fps))
+    face, _ = fit_face(Face(coefficients, attributes, rate), fps, frames, seconds, files.attributes)
+    assert face.attributes is not None
+    assert face.coefficients is not None
+    return face.attributes, face.coefficients
 
 
 def _cut(pairs: Sequence[tuple[Array, Array]], frames: int) -> list[tuple[Array, Array]]:
     return [(attributes[:frames], coefficients[:frames]) for attributes, coefficients in pairs]
 
 
-def _shown_prior(
-    attributes: Array, utterances: tuple[Utterance, ...], fps: float
-) -> tuple[NDArray[np.int64], Array]:
-    """The prior a real reaction shows from each utterance's start to the next one's: (1, T)."""
+def _shown_affect(attributes: Array, utterances: tuple[Utterance, ...], fps: float) -> Array:
+    """The prior a real reaction shows from each utterance's start to the next one's: (1, T, 2)."""
     frames = len(attributes)
     spoken = utterances or (Utterance(0.0, frames / fps, ""),)
     starts = [0, *(round(u.start * fps) for u in spoken[1:])]
@@ -140,7 +170,7 @@ def _shown_prior(
     for start, end in zip(starts, ends, strict=True):
         first = max(0, min(start, frames - LEAST_SPAN))
         priors.append(reaction_prior(attributes[first : max(end, first + LEAST_SPAN)]))
-    return frame_priors((tuple(priors),), spoken, frames, fps)
+    return frame_priors((tuple(priors),), spoken, frames, fps)[1]
 
 
 @dataclass(frozen=True)
@@ -187,12 +217,25 @@ def statistics(dyads: Sequence[Dyad], config: ModelConfig) -> Statistics:
 
 @dataclass(frozen=True)
 class DropRates:
-    """How often a training step hides a part: each stream, the whole face, a prior, everything."""
+    """How often a training step hides a part.
+
+    Attributes:
+        stream: each stream. face: both streams of the face. everything: all of the condition.
+        prior: a reaction's prior.
+        smoothness: a reaction's smoothness; it is then 0, so that 0, the default of a run, leaves
+            the motion to the model, and other values ask for calmer or livelier than that.
+    """
 
     stream: float = 0.1
     face: float = 0.1
-    prior: float = 0.1
+    prior: float = 0.2
+    smoothness: float = 0.5
     everything: float = 0.1
+
+
+# A subject of the words only hints at what a listener will show: so the prior that a reaction shows
+# is blurred by this deviation before the model sees it, the same through a window.
+POLARITY_BLUR, INTENSITY_BLUR = 0.3, 0.2
 
 
 class Draws:
@@ -234,15 +277,15 @@ class Draws:
         energies = [
             motion_energy(dyad.reactions[r, window], self.stats.reaction[1]) for r in chosen
         ]
-        hidden = rng.random(self.reactions) < self.drop.prior
-        emotion = np.where(hidden[:, None], NO_EMOTION, dyad.emotion[chosen, window])
-        affect = np.where(hidden[:, None, None], 0, dyad.affect[chosen, window])
+        smoothness = np.array([-(e - mean) / deviation for e in energies], np.float32)
+        unknown = rng.random(self.reactions) < self.drop.smoothness
+        emotion, affect = self._prior(dyad.affect[chosen, window], rng)
         item: dict[str, NDArray[np.generic]] = self._streams(dyad.clip, window, rng)
         item["mask"] = np.arange(self.frames) < min(self.frames, length)
         item["target"] = self._pad(dyad.reactions[chosen, window], axis=1)
         item["emotion"] = self._pad(emotion, axis=1)
-        item["affect"] = self._pad(affect.astype(np.float32), axis=1)
-        item["smoothness"] = np.array([-(e - mean) / deviation for e in energies], np.float32)
+        item["affect"] = self._pad(affect, axis=1)
+        item["smoothness"] = np.where(unknown, np.float32(0), smoothness)
         item["dropped"] = np.array(rng.random() < self.drop.everything)
         return item
 
@@ -250,6 +293,14 @@ class Draws:
         widths = [(0, 0)] * x.ndim
         widths[axis] = (0, self.frames - x.shape[axis])
         return np.pad(x, widths)
+
+    def _prior(self, affect: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
+        """The prior (R, T, 2) blurred, with the label nearest to it; some hidden."""
+        blur = rng.standard_normal((self.reactions, 1, 2)) * (POLARITY_BLUR, INTENSITY_BLUR)
+        blurred = np.clip(affect + blur, (-1, 0), 1).astype(np.float32)
+        hidden = rng.random(self.reactions) < self.drop.prior
+        emotion = np.where(hidden[:, None], NO_EMOTION, nearest_emotions(blurred))
+        return emotion, np.where(hidden[:, None, None], np.float32(0), blurred)
 
     def _streams(
         self, clip: SpeakerClip, window: slice, rng: np.random.Generator

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import hypot
 from typing import Protocol
 
 import numpy as np
@@ -182,11 +181,14 @@ def reaction_prior(attributes: NDArray) -> Prior:
     return Prior("reaction", nearest_emotion(polarity, intensity), polarity, intensity)
 
 
+def nearest_emotions(affect: NDArray) -> NDArray[np.int64]:
+    """Of polarity and intensity (..., 2), the index into EMOTIONS of the nearest label (...)."""
+    table = np.array(list(EMOTION_AFFECT.values()))
+    indices = np.array([EMOTIONS.index(label) for label in EMOTION_AFFECT], np.int64)
+    distance = np.square(affect[..., None, :] - table).sum(axis=-1)
+    return indices[distance.argmin(axis=-1)]
+
+
 def nearest_emotion(polarity: float, intensity: float) -> str:
     """The label of `EMOTION_AFFECT` nearest to a polarity and an intensity, the first if equal."""
-    return min(
-        EMOTION_AFFECT,
-        key=lambda label: hypot(
-            EMOTION_AFFECT[label][0] - polarity, EMOTION_AFFECT[label][1] - intensity
-        ),
-    )
+    return EMOTIONS[int(nearest_emotions(np.array([polarity, intensity])))]
