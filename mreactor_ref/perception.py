@@ -65,8 +65,8 @@ class TemporalCorrelation(nn.Module):
         q, k = self.to_query(x).flatten(1, 2), self.to_key(x).flatten(1, 2)  # (B, 3 T, D)
         scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
         scores = scores.masked_fill(~valid[:, None, :], float("-inf"))
-        asking = valid.to(x.dtype)[:, None]  # (B, 1, 3 T)
-        received = (asking @ torch.softmax(scores, dim=-1))[:, 0]  # sums to the real frames
+        attention = torch.softmax(scores, dim=-1) * valid[:, :, None]
+        received = attention.sum(dim=1)  # by pairs, which a matrix product's sum is not
         return received.unflatten(1, (x.shape[1], -1))
 
 

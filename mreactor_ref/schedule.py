@@ -44,6 +44,7 @@ COSINE_OFFSET = 0.008  # keeps the first steps from having almost no noise
 MAX_BETA = 0.999  # keeps the last step from erasing the sample altogether
 
 SCHEDULERS = ("ddpm", "ddim", "dpmsolver++", "dpmsolver++1", "euler")
+TRAILING, LOG_SNR = "trailing", "logsnr"  # timestep spacings
 
 
 def alphas_cumprod(train_steps: int = TRAIN_STEPS) -> NDArray[np.float64]:
@@ -109,7 +110,11 @@ class SolverTable:
 
 
 def solver_table(
-    scheduler: str, steps: int, train_steps: int = TRAIN_STEPS, eta: float = 0.0
+    scheduler: str,
+    steps: int,
+    train_steps: int = TRAIN_STEPS,
+    eta: float = 0.0,
+    timestep_spacing: str = TRAILING,
 ) -> SolverTable:
     """The table of a solver. Its last row is (0, 1, 0, 0): it ends at the clean sample.
 
@@ -120,9 +125,10 @@ def solver_table(
     Args:
         steps: N, 1 to train_steps.
         eta: of "ddim" alone: 0 adds no noise, 1 as much as DDPM.
+        timestep_spacing: one of SPACINGS.
 
     Raises:
-        UsageError: an unknown scheduler, or steps or eta out of range.
+        UsageError: an unknown scheduler or spacing, or steps or eta out of range.
     """
     if scheduler not in SCHEDULERS:
         raise UsageError(f"scheduler is {scheduler!r}, not one of {', '.join(SCHEDULERS)}")
@@ -134,7 +140,11 @@ def solver_table(
     if eta and scheduler != "ddim":
         raise UsageError(f"eta is {eta}, and scheduler {scheduler} has none", fix="use ddim")
 
-    timesteps = trailing_timesteps(steps, train_steps)
+    if timestep_spacing not in SPACINGS:
+        raise UsageError(
+            f"timestep spacing is {timestep_spacing!r}, not one of {', '.join(SPACINGS)}"
+        )
+    timesteps = SPACINGS[timestep_spacing](steps, train_steps)
     now = alphas[timesteps]
     rows = _first_order(now, np.append(now[1:], 1.0), eta=1.0 if scheduler == "ddpm" else eta)
     if scheduler == "dpmsolver++":
@@ -155,6 +165,28 @@ def trailing_timesteps(steps: int, train_steps: int = TRAIN_STEPS) -> NDArray[np
     divide train_steps.
     """
     return np.round(train_steps * np.arange(steps, 0, -1) / steps).astype(np.int64) - 1
+
+
+def logsnr_timesteps(steps: int, train_steps: int = TRAIN_STEPS) -> NDArray[np.int64]:
+    """The timesteps of N steps, (steps,) int64: falling evenly in the log of signal over noise.
+
+    From train_steps - 1 to half of the last step of trailing spacing. A reaction is hundreds of
+    frames of 83 channels that say much the same, so what kind of reaction it is, is settled while
+    one frame is still nearly pure noise: within the first hundredth of the timesteps, over which
+    trailing spacing steps at once. The first timesteps would be equal after rounding: they are kept
+    one apart. Uniform log-SNR is the spacing of DPM-Solver (`use_lu_lambdas` in diffusers).
+    """
+    alphas = alphas_cumprod(train_steps)
+    log_snr = np.log(alphas / (1 - alphas))
+    last = train_steps // (2 * steps) if steps > 1 else train_steps - 1
+    wanted = np.linspace(log_snr[-1], log_snr[last], steps)
+    timesteps = np.abs(log_snr[None] - wanted[:, None]).argmin(axis=1)
+    for i in range(1, steps):
+        timesteps[i] = min(timesteps[i], timesteps[i - 1] - 1)
+    return np.maximum(timesteps, np.arange(steps - 1, -1, -1)).astype(np.int64)
+
+
+SPACINGS = {TRAILING: trailing_timesteps, LOG_SNR: logsnr_timesteps}
 
 
 def _first_order(

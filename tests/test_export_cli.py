@@ -53,6 +53,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     monkeypatch.setattr(to_onnx, "export_graphs", export_graphs)
     monkeypatch.setattr(parity, "STEP_CASES", ((1, 2, 3), (2, 3, 9)))
     monkeypatch.setattr(parity, "TRAJECTORY_CASES", ((1, 2, 5), (1, 1, 6)))
+    monkeypatch.setattr(parity, "TRAJECTORY_STEPS", 3)
     return seen
 
 
@@ -92,7 +93,7 @@ def test_every_figure_is_in_the_table(checkpoint: Path, exports: list, tmp_path:
     """Whole numbers in 80 columns, what a pipe or a log has."""
     output = run("--model", checkpoint, "--output", tmp_path / "bundle").stdout
     number = r"\d\.\de-\d\d"
-    what = r"encoder|modulator|denoiser|padded in a batch|50 steps ddim|50 steps dpmsolver\+\+"
+    what = r"encoder|modulator|denoiser|padded in a batch|3 steps ddim|3 steps dpmsolver\+\+"
     row = rf"^ *({what}) +(\d+x\d+x\d+) +(|0|1|7\.5|2) +({number}) +({number}) +1e-0[45] +ok *$"
     rows = [match.groups()[:3] for match in re.finditer(row, output, re.MULTILINE)]
     step = [("encoder", ""), ("modulator", "")]
@@ -100,8 +101,8 @@ def test_every_figure_is_in_the_table(checkpoint: Path, exports: list, tmp_path:
     assert rows == [
         *((name, size, scale) for size in ("1x2x3", "2x3x9") for name, scale in step),
         ("padded in a batch", "2x2x37", "2"),
-        ("50 steps ddim", "1x2x5", "7.5"),
-        ("50 steps dpmsolver++", "1x1x6", "1"),
+        ("3 steps ddim", "1x2x5", "7.5"),
+        ("3 steps dpmsolver++", "1x1x6", "1"),
     ]
     assert f"all {len(rows)} parity figures are within their bounds" in output
     for name in exported_files():

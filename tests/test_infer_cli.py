@@ -64,6 +64,7 @@ def test_every_option_reaches_the_run(place):
         "smoothness": -0.5,
         "max_errors": 3,
         "debug": False,
+        "timestep_spacing": "logsnr",
     }
 
 

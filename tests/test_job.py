@@ -101,7 +101,8 @@ def test_run_json_says_what_the_run_was(clips, tmp_path):
             "seed": 0,
             "scheduler": "dpmsolver++",  # the model's own, by name
             "steps": 2,
-            "guidance_scale": 2.0,
+            "guidance_scale": 1.0,
+            "timestep_spacing": "logsnr",
         }
         == run["arguments"]
     )

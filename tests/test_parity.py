@@ -85,7 +85,7 @@ def what(figures: list[Figure]) -> set[str]:
     return {TRAJECTORY if TRAJECTORY in figure.what else figure.what for figure in figures}
 
 
-def setting(**values: Tensor | float) -> Callable[[Tensors], Tensors]:
+def setting(**values: float) -> Callable[[Tensors], Tensors]:
     """Takes the same for some inputs, whatever it is given."""
     return lambda inputs: inputs | {k: torch.full_like(inputs[k], v) for k, v in values.items()}
 

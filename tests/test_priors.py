@@ -130,8 +130,15 @@ def test_frames_have_the_prior_of_their_utterance():
     assert affect.dtype == np.float32
     names = [[EMOTIONS[index] for index in row] for row in emotion]
     assert names == [["joy"] * 7 + ["fear"] * 5, ["hope"] * 7 + ["joy"] * 5]
-    np.testing.assert_array_equal(affect[0, 6], np.float32([0.7, 0.6]))
-    np.testing.assert_array_equal(affect[0, 7], np.float32([-0.8, 0.9]))
+    np.testing.assert_allclose(affect[0, 6], np.float32([0.7, 0.2]), rtol=1e-6)
+    np.testing.assert_allclose(affect[0, 7], np.float32([-0.8, 0.8]), rtol=1e-6)
+
+
+def test_what_a_real_reaction_shows_comes_back_on_the_frames():
+    """Training and runs speak of intensity in the same units."""
+    shown = [reaction_prior(still(0.4, arousal)) for arousal in (-0.5, 0.0, 0.5)]
+    _, affect = frame_priors([shown], spoken(0.0, 1.0, 2.0), 30, 10.0)
+    np.testing.assert_allclose(affect[0, ::10, 1], [0.0, 0.375, 0.75], rtol=1e-6)
 
 
 def test_frames_do_not_depend_on_the_order_of_utterances():
@@ -193,7 +200,7 @@ def still(valence: float, arousal: float) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("valence", "arousal", "polarity", "intensity"),
-    [(0.4, 0.0, 0.5, 0.375), (-0.4, 0.5, -0.5, 0.75), (0.9, 0.9, 1, 0.75), (-0.9, -0.9, -1, 0)],
+    [(0.4, 0, 0.5, 0.6875), (-0.4, 0.5, -0.5, 0.875), (0.9, 0.9, 1, 0.875), (-0.9, -0.9, -1, 0.5)],
 )
 def test_reaction_prior_of_a_still_face(valence, arousal, polarity, intensity):
     prior = reaction_prior(still(valence, arousal))
@@ -205,5 +212,5 @@ def test_reaction_prior_of_a_still_face(valence, arousal, polarity, intensity):
 def test_reaction_prior_counts_motion():
     moving = still(0.25, 0.0)
     moving[::2, EXPRESSION_SLICE.start] = 1.0  # deviation 0.5 in one of ten channels
-    assert reaction_prior(moving).intensity == pytest.approx(0.375 + 2 * 0.05, abs=1e-6)
+    assert reaction_prior(moving).intensity == pytest.approx(0.5 + (0.375 + 2 * 0.05) / 2, abs=1e-6)
     assert reaction_prior(moving).polarity == pytest.approx(0.3125)

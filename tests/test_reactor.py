@@ -130,7 +130,7 @@ def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups()
         affect=torch.tensor(affect)[None],
         smoothness=torch.full((1, samples), -1.0),
     )
-    table = solver_table("ddpm", 6)
+    table = solver_table("ddpm", 6, timestep_spacing="logsnr")
 
     def noise(step: int) -> torch.Tensor:
         drawn = reaction_noise(seed, [clip.id], range(samples), step, 90, REACTION)

@@ -13,6 +13,7 @@ from mreactor_ref.schedule import (
     TRAIN_STEPS,
     add_noise,
     alphas_cumprod,
+    logsnr_timesteps,
     noise_scales,
     solver_table,
     trailing_timesteps,
@@ -193,3 +194,23 @@ def test_bad_arguments_are_named(arguments, message):
 def test_the_names_of_the_schedulers_do_not_wait_for_torch():
     code = "import sys, mreactor_ref.schedule; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 20, 50, 1000])
+def test_logsnr_timesteps_fall_and_are_even_where_rounding_lets_them(steps: int):
+    timesteps = logsnr_timesteps(steps)
+    assert len(timesteps) == steps
+    assert timesteps[0] == 999
+    assert timesteps[-1] >= 0
+    assert (np.diff(timesteps) < 0).all()
+    if steps == 20:
+        alphas = alphas_cumprod()[timesteps]
+        log_snr = np.log(alphas / (1 - alphas))
+        even = np.diff(log_snr)[8:]  # the first timesteps are one apart
+        assert even.std() < 0.1 * even.mean()
+        assert (timesteps >= 990).sum() >= 5
+
+
+def test_an_unknown_spacing_is_refused():
+    with pytest.raises(UsageError, match="timestep spacing is 'even'"):
+        solver_table("ddim", 5, timestep_spacing="even")

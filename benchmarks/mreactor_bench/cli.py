@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
-from mreactor_ref.schedule import SCHEDULERS
+from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
 
@@ -29,6 +29,7 @@ from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 @click.option("--seed", type=int, default=0, help="Of the reactions and of the random predictor.")
 @click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Another solver.")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Another number of steps.")
+@click.option("--timestep-spacing", type=click.Choice(list(SPACINGS)), help="Of the steps.")
 @click.option("--guidance-scale", type=click.FloatRange(0, 20), help="Another guidance.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
@@ -45,6 +46,7 @@ def evaluate(
     seed: int,
     scheduler: str | None,
     steps: int | None,
+    timestep_spacing: str | None,
     guidance_scale: float | None,
     output: Path | None,
     debug: bool,
@@ -60,7 +62,12 @@ def evaluate(
         from mreactor_runtime.reactor import Reactor
 
         reactor = Reactor.open(model, engine, device=device)
-        given = {"scheduler": scheduler, "steps": steps, "guidance_scale": guidance_scale}
+        given = {
+            "scheduler": scheduler,
+            "steps": steps,
+            "timestep_spacing": timestep_spacing,
+            "guidance_scale": guidance_scale,
+        }
         changed = {name: value for name, value in given.items() if value is not None}
         with progress_bar() as report:
             quality = measure(

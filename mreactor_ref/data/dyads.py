@@ -131,16 +131,20 @@ def _load(session: Session, reader: CachedReader) -> Dyad:
 
 
 def _tree_fps(files: ClipFiles, clip: SpeakerClip) -> float:
-    """The frame rate of a tree's faces, which only the speaker's sound tells.
+    """The frame rate of a tree's faces, which only the length of the speaker's sound tells.
 
-    A reaction has no sound, and need not be as long as the speaker's clip.
+    A reaction has no sound, and need not be as long as the speaker's clip. The model's own rate
+    or a whole number is taken where the face then ends with the clip, but for a few frames.
     """
     if not files.faces:
         return clip.fps
     frames = read_face(files.faces[0]).frames
+    implied = frames * clip.fps / clip.frames
     near = max(FRAME_TOLERANCE, FRAME_TOLERANCE_SHARE * clip.frames)
-    same = abs(frames - clip.frames) <= near
-    return clip.fps if same else frames * clip.fps / clip.frames
+    for rate in (clip.fps, float(round(implied))):
+        if rate and abs(frames * clip.fps / rate - clip.frames) <= near:
+            return rate
+    return implied
 
 
 def _on_grid(files: ReactionFiles, rate: float, fps: float) -> tuple[Array, Array]:

@@ -15,14 +15,13 @@ from typing import TextIO
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from mreactor_ref.emotion.priors import Prior, nearest_emotion
+from mreactor_ref.emotion.priors import LEAST_INTENSITY, Prior, nearest_emotion
 from mreactor_ref.errors import UsageError
 
 SUBJECTS = Path(__file__).with_name("subjects.csv")
 COLUMNS = ["subject", "emotion", "polarity", "intensity"]
 
 POLARITY_GAP = 0.5  # tau_2 of eq. 3
-LEAST_INTENSITY = 0.5  # tau_3 of eq. 3
 MOST_SUBJECTS = 10  # as many as the challenge's reactions of a clip
 
 OWN_SENTIMENT = "own sentiment"

@@ -64,6 +64,8 @@ VALENCE_SCALE = 1.25
 AROUSAL_SHARE = 0.75
 MOTION_SCALE = 2.0
 
+LEAST_INTENSITY = 0.5  # tau_3 of eq. 3: what an emotionally meaningful subject has at least
+
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo one, are spread evenly however many there are
 
 
@@ -139,11 +141,14 @@ def frame_priors(
     A prior holds from the frame in which its utterance starts until the next one starts. The
     frames before the first have the first. Without utterances: `NO_EMOTION` and zeros.
 
+    The model's intensity is that above the least of a meaningful subject (tau_3), spread over
+    [0, 1]: subjects that pass the filter use the whole range.
+
     Args:
         assigned: S x U. utterances: U, in any order. frames: T.
 
     Returns:
-        Indices into `signals.EMOTIONS` (S, T), and polarity and intensity (S, T, 2).
+        Indices into `signals.EMOTIONS` (S, T), and polarity and the model's intensity (S, T, 2).
     """
     samples = len(assigned)
     if not utterances:
@@ -157,17 +162,25 @@ def frame_priors(
     current = np.searchsorted(starts[order], np.arange(frames), side="right") - 1
     utterance = order[np.maximum(current, 0)]  # (T,)
     emotion = np.array([[EMOTIONS.index(p.emotion) for p in row] for row in assigned], np.int64)
-    affect = np.array([[(p.polarity, p.intensity) for p in row] for row in assigned], np.float32)
+    affect = np.array(
+        [[(p.polarity, _above_least(p.intensity)) for p in row] for row in assigned], np.float32
+    )
     size = (samples, len(utterances))
     return emotion.reshape(size)[:, utterance], affect.reshape(*size, 2)[:, utterance]
+
+
+def _above_least(intensity: float) -> float:
+    return max(0.0, (intensity - LEAST_INTENSITY) / (1 - LEAST_INTENSITY))
 
 
 def reaction_prior(attributes: NDArray) -> Prior:
     """The prior that a real reaction shows, which training conditions on.
 
-    Polarity is 1.25 times the mean valence. Intensity is three quarters of the arousal (0.5 plus
+    Polarity is 1.25 times the mean valence. Liveliness is three quarters of the arousal (0.5 plus
     its mean, in [0, 1]) plus the motion (twice the deviation over time of valence, arousal and
-    expressions, mean over these channels). Both are cut to their range; the label is the nearest.
+    expressions, mean over these channels). Both are cut to their range. Intensity is 0.5 for no
+    liveliness and 1 for the most: what real listeners show are the subjects that passed the filter.
+    The label is the nearest.
 
     Args:
         attributes: (T, 25).
@@ -177,7 +190,8 @@ def reaction_prior(attributes: NDArray) -> Prior:
     arousal = np.clip(0.5 + values[:, AROUSAL].mean(), 0, 1)
     moving = np.concatenate([values[:, AFFECT_SLICE], values[:, EXPRESSION_SLICE]], axis=1)
     motion = MOTION_SCALE * moving.std(axis=0).mean()
-    intensity = float(np.clip(AROUSAL_SHARE * arousal + motion, 0, 1))
+    liveliness = float(np.clip(AROUSAL_SHARE * arousal + motion, 0, 1))
+    intensity = LEAST_INTENSITY + (1 - LEAST_INTENSITY) * liveliness
     return Prior("reaction", nearest_emotion(polarity, intensity), polarity, intensity)
 
 

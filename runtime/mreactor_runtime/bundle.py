@@ -16,6 +16,7 @@ from typing import Any
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.schedule import LOG_SNR
 from mreactor_ref.signals import REACTION
 from mreactor_runtime.tensors import graphs
 
@@ -30,7 +31,8 @@ class SolverDefaults:
 
     scheduler: str = "dpmsolver++"
     steps: int = 20
-    guidance_scale: float = 2.0
+    guidance_scale: float = 1.0
+    timestep_spacing: str = LOG_SNR
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mreactor_ref.command import one_line_errors
-from mreactor_ref.schedule import SCHEDULERS
+from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
@@ -59,6 +59,12 @@ DEFAULTS = SolverDefaults()
     help="Steps of the solver.",
 )
 @click.option(
+    "--timestep-spacing",
+    type=click.Choice(list(SPACINGS)),
+    show_default=f"the bundle's, else {DEFAULTS.timestep_spacing}",
+    help="How the steps are spread over the noise schedule.",
+)
+@click.option(
     "--guidance-scale",
     type=click.FloatRange(0, 20),
     show_default=f"the bundle's, else {DEFAULTS.guidance_scale:g}",
@@ -95,6 +101,7 @@ def main(
     seed: int,
     scheduler: str | None,
     steps: int | None,
+    timestep_spacing: str | None,
     guidance_scale: float | None,
     smoothness: float,
     threads: int | None,
@@ -129,7 +136,15 @@ def main(
             draw = plot_timeline
         check_writable(output)
         options = Options(
-            samples, seed, scheduler, steps, guidance_scale, smoothness, max_errors, debug
+            samples=samples,
+            seed=seed,
+            scheduler=scheduler,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            smoothness=smoothness,
+            max_errors=max_errors,
+            debug=debug,
+            timestep_spacing=timestep_spacing,
         )
         reactor = Reactor.open(model, engine, threads, device)
         with _progress(samples, quiet) as progress:

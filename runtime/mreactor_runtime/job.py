@@ -50,6 +50,7 @@ class Options:
     smoothness: float = 0.0
     max_errors: int | None = None
     debug: bool = False
+    timestep_spacing: str | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -143,7 +144,9 @@ class Job:
     ):
         self.input, self.output, self.reactor = input, output, reactor
         self.options, self.progress, self.draw = options, progress, draw
-        self.solver = reactor.solver(options.scheduler, options.steps, options.guidance_scale)
+        self.solver = reactor.solver(
+            options.scheduler, options.steps, options.guidance_scale, options.timestep_spacing
+        )
         self.clips = find_clips(input)
         self.summary = Summary(output, len(self.clips))
         self._warned: set[str] = set()
@@ -221,6 +224,7 @@ class Job:
             steps=options.steps,
             guidance_scale=options.guidance_scale,
             smoothness=options.smoothness,
+            timestep_spacing=options.timestep_spacing,
         )
 
     def _draw(self, clip: SpeakerClip, reactions: ClipReactions, path: Path) -> None:

@@ -73,7 +73,7 @@ class Reactor:
         self.model, self.engine, self.notes = model, engine, notes
         self._source = source or VaderSource()
         self._specs = tensors.graphs(model.config)
-        self._solvers: dict[tuple[str, int], tuple[SolverTable, Tensor]] = {}
+        self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
 
     @classmethod
     def open(
@@ -99,14 +99,31 @@ class Reactor:
         return _cpu_name()
 
     def solver(
-        self, scheduler: str | None, steps: int | None, guidance_scale: float | None
+        self,
+        scheduler: str | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        timestep_spacing: str | None = None,
     ) -> SolverDefaults:
         """The model's own defaults, with what is given in their place. UsageError: out of range."""
-        given = {"scheduler": scheduler, "steps": steps, "guidance_scale": guidance_scale}
+        given = {
+            "scheduler": scheduler,
+            "steps": steps,
+            "guidance_scale": guidance_scale,
+            "timestep_spacing": timestep_spacing,
+        }
         changed: dict[str, Any] = {name: x for name, x in given.items() if x is not None}
         solver = replace(self.model.defaults, **changed)
-        solver_table(solver.scheduler, solver.steps, self.config.train_steps)
+        self._table(solver)
         return solver
+
+    def _table(self, solver: SolverDefaults) -> SolverTable:
+        return solver_table(
+            solver.scheduler,
+            solver.steps,
+            self.config.train_steps,
+            timestep_spacing=solver.timestep_spacing,
+        )
 
     def generate(
         self,
@@ -117,13 +134,15 @@ class Reactor:
         steps: int | None = None,
         guidance_scale: float | None = None,
         smoothness: float = 0.0,
+        timestep_spacing: str | None = None,
     ) -> ClipReactions:
         """`samples` reactions to one clip.
 
         Args:
             seed: with the clip's id it fixes noise and priors.
-            scheduler: one of `schedule.SCHEDULERS`; None is the model's own, and so for `steps`
-                and `guidance_scale` (0 ignores the speaker, 1 is no guidance).
+            scheduler: one of `schedule.SCHEDULERS`; None is the model's own, and so for `steps`,
+                `timestep_spacing` (one of `schedule.SPACINGS`) and `guidance_scale` (0 ignores the
+                speaker, 1 is no guidance).
             smoothness: of the motion, in deviations from the training data's mean.
         Raises:
             UsageError: an option out of range.
@@ -131,7 +150,7 @@ class Reactor:
         """
         if samples < 1:
             raise UsageError(f"samples is {samples}, not at least 1")
-        solver = self.solver(scheduler, steps, guidance_scale)
+        solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
         table, modulation = self._solver_table(solver)
         length = bucket(clip.frames)
         priors = assign(clip.utterances, self._source, samples, seed, clip.id)
@@ -159,9 +178,9 @@ class Reactor:
 
     def _solver_table(self, solver: SolverDefaults) -> tuple[SolverTable, Tensor]:
         """The table and the modulation of each of its steps (N, M, D), made once."""
-        key = (solver.scheduler, solver.steps)
+        key = (solver.scheduler, solver.steps, solver.timestep_spacing)
         if key not in self._solvers:
-            table = solver_table(*key, train_steps=self.config.train_steps)
+            table = self._table(solver)
             timestep = torch.tensor(table.timesteps, device=self.engine.device)
             made = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
             self._solvers[key] = table, made[tensors.MODULATION]

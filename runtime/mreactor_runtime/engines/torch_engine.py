@@ -67,4 +67,6 @@ class TorchEngine:
             values=unused if values is None else values,
             style=style,
         )
+        if guidance.device.type == CPU and guidance.item() == 1:  # on a GPU it would wait for it
+            return self._model.denoiser.conditional(noisy, modulation, context, mask)
         return self._model.denoise(noisy, modulation, context, mask, guidance)
