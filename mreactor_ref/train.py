@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from mreactor_ref.checkpoint import read_metadata, save_checkpoint
 from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.data.dyads import Draws, DropRates, Dyad, Statistics, load_dyads, statistics
+from mreactor_ref.data.mars import read_mars
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch, Losses, MReactor, training_losses
 from mreactor_ref.schedule import add_noise
@@ -29,6 +30,7 @@ from mreactor_ref.schedule import add_noise
 WARMUP_STEPS = 200
 BETAS = (0.9, 0.99)
 CHECKPOINT, HISTORY = "model.safetensors", "history.jsonl"  # in the folder of a run
+SPLITS = ("train", "val")  # of the data
 STATE, PROGRESS = "state", "progress.json"
 NO_DROPS = DropRates(stream=0, face=0, prior=0, smoothness=0, everything=0)
 VALIDATION_EXAMPLES = 128
@@ -170,6 +172,8 @@ def train(
         there is nothing to resume or it is past `options.steps`, or where it cannot be written.
     """
     check_output(config, options.output, resume)
+    for split in SPLITS:
+        read_mars(options.data, split)  # says what is missing before a folder is made
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -187,7 +191,7 @@ def train(
         split: load_dyads(
             options.data, split, config, lambda i, n, s=split: report and report(f"read {s}", i, n)
         )
-        for split in ("train", "val")
+        for split in SPLITS
     }
     run = _Run(accelerator, config, options, splits["train"], splits["val"])
     first = run.resume() if resume else 0

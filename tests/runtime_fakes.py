@@ -41,7 +41,7 @@ from mreactor_runtime.tensors import graphs
 
 WIDTH = 4
 CONFIG = replace(CONFIGS["mini"], width=WIDTH, heads=2, layers=1, feedforward=1)
-LAST_TIMESTEP_OF_4 = 249  # trailing spacing: 999, 749, 499, 249
+LAST_TIMESTEP_OF_4 = 125  # evenly spaced in log-SNR, which is the default
 UTTERANCES = (Utterance(0.0, 1.0, "good"), Utterance(1.6, 2.0, "bad"))
 
 
