@@ -109,7 +109,7 @@ def show(
     pose: np.ndarray,
     fps: float,
     leaning: np.ndarray | None = None,
-    motion: float = 1.0,
+    motion: float | np.ndarray = 1.0,
 ) -> ShownFace:
     """The face that drives, affect and pose make, with its noise.
 
@@ -118,7 +118,7 @@ def show(
         affect: (T, 2) valence and arousal; cut to [-1, 1].
         pose: (T, 6) pitch (down is positive), yaw, roll in radians; translations.
         leaning: (8,) added to the log probabilities of the expressions.
-        motion: scales the noise of the head.
+        motion: scales the noise of the head; a number, or (T,).
     """
     frames = len(affect)
     muscles = drives @ _TABLE  # (T, 15)
@@ -135,8 +135,8 @@ def show(
     shape = _REST + np.concatenate([muscles, affect], axis=1) @ _MATRIX
     shape += SHAPE_NOISE * smooth_noise(rng, frames, shape.shape[1], fps)
     coefficients[:, SHAPE_SLICE] = shape
-    shake = motion * np.repeat([ANGLE_NOISE, TRANSLATION_NOISE], 3)
-    coefficients[:, SHAPE_SLICE.stop :] = pose + shake * smooth_noise(rng, frames, 6, fps)
+    shake = smooth_noise(rng, frames, 6, fps) * np.repeat([ANGLE_NOISE, TRANSLATION_NOISE], 3)
+    coefficients[:, SHAPE_SLICE.stop :] = pose + np.reshape(motion, (-1, 1)) * shake
     return ShownFace(attributes, coefficients)
 
 
