@@ -1,12 +1,14 @@
-"""`mreactor-data` and `mreactor-train`: they parse and call."""
+"""`mreactor-data`, `mreactor-train` and `mreactor-priors`: they parse and call."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -116,6 +118,43 @@ def train(
         chosen = choose_config(config, attention=attention, layers=layers)
         path = run(chosen, options, resume=resume, report=report)
     click.echo(f"Wrote {path}")
+
+
+@click.command(context_settings=SETTINGS)
+@click.version_option(package_name="mreactor")
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.option("--subjects", help="Judge these, with commas between, instead of proposed ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@recovery_options
+def priors(
+    texts: tuple[str, ...],
+    subjects: str | None,
+    as_json: bool,
+    debug: bool,
+    recovery: RecoveryOptions,
+) -> None:
+    """Show how emotion priors come from what is said, stage by stage.
+
+    Each TEXT is an utterance. For every proposed subject: its similarity to the utterance before
+    and after calibration, what the lexicons say of it, and the verdict of the filters.
+    """
+    for text in texts:
+        if not any(letter.isalnum() for letter in text):
+            raise click.BadParameter(f"{text!r} has no words", param_hint="TEXT")
+    with one_line_errors(debug):
+        from mreactor_ref.emotion.explain import as_dict, as_table
+        from mreactor_ref.emotion.options import open_recovery
+
+        given = None if subjects is None else tuple(subjects.split(","))
+        opened = open_recovery(recovery, given)
+        explanations = opened.explain(texts)
+        for note in opened.notes:
+            click.echo(f"Note: {note}", err=True)
+    if as_json:
+        click.echo(json.dumps([as_dict(e) for e in explanations], indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(as_table(e, opened.thresholds) for e in explanations))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader
 
 from mreactor_ref.checkpoint import read_metadata, save_checkpoint
 from mreactor_ref.config import CONFIGS, ModelConfig
-from mreactor_ref.data.dyads import Draws, DropRates, Dyad, Statistics, load_dyads, statistics
+from mreactor_ref.data.draws import Draws, DropRates, Statistics, statistics, with_subjects
+from mreactor_ref.data.dyads import Dyad, load_dyads
 from mreactor_ref.data.mars import read_mars
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch, Losses, MReactor, training_losses
 from mreactor_ref.schedule import add_noise
@@ -187,12 +189,16 @@ def train(
     )
     accelerator.init_trackers("logs")
     set_seed(options.seed, device_specific=True)  # or every GPU draws the same noise
-    splits = {
-        split: load_dyads(
-            options.data, split, config, lambda i, n, s=split: report and report(f"read {s}", i, n)
-        )
-        for split in SPLITS
-    }
+    source = ExpressiveRecovery()
+    splits: dict[str, list[Dyad]] = {}
+    for split in SPLITS:
+
+        def tell(done: int, of: int, split: str = split) -> None:
+            if report is not None:
+                report(f"read {split}", done, of)
+
+        dyads = load_dyads(options.data, split, config, tell)
+        splits[split] = [with_subjects(dyad, source) for dyad in dyads]
     run = _Run(accelerator, config, options, splits["train"], splits["val"])
     first = run.resume() if resume else 0
     run.train(first, report)

@@ -1,4 +1,4 @@
-"""Dyads for training: a speaker, the listeners that fit, and what their priors and motion were."""
+"""Dyads: a speaker, the listeners that fit, and what they show."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import ClipFiles, FeatureReader
 from mreactor_ref.data.mars import ReactionFiles, Session, read_mars, read_reaction
-from mreactor_ref.emotion.priors import Prior, frame_priors, nearest_emotions, reaction_prior
+from mreactor_ref.emotion.priors import Prior, reaction_prior
 from mreactor_ref.features.face import (
     FRAME_TOLERANCE,
     FRAME_TOLERANCE_SHARE,
@@ -26,16 +25,12 @@ from mreactor_ref.features.face import (
 )
 from mreactor_ref.signals import (
     ATTRIBUTES,
-    COEFFICIENTS,
-    NO_EMOTION,
-    REACTION,
     STREAMS,
     Array,
     SpeakerClip,
     Utterance,
 )
 
-LEAST_DEVIATION = 0.01  # of a channel that hardly moves in the training data
 FEATURES_VERSION = 1  # a change of what features are makes the cached ones stale
 LEAST_SPAN = 5  # frames of an utterance from which a prior can be read
 
@@ -47,12 +42,18 @@ class Dyad:
     Attributes:
         clip: the speaker.
         reactions: (R, T, 83), attributes then coefficients, natural units, on the clip's grid.
-        affect: (R, T, 2), polarity and intensity of the prior that each reaction itself shows.
+        spoken: the U utterances of the clip, or one as long as the clip where there are none.
+        shown: (R, U, 2), polarity and intensity that each reaction shows from the start of an
+            utterance to that of the next.
+        subjects: of each utterance, the priors that a run would choose from; empty where they are
+            not known (`draws.with_subjects` finds them).
     """
 
     clip: SpeakerClip
     reactions: Array
-    affect: Array
+    spoken: tuple[Utterance, ...]
+    shown: Array
+    subjects: tuple[tuple[Prior, ...], ...] = ()
 
 
 def load_dyads(
@@ -126,8 +127,9 @@ def _load(session: Session, reader: CachedReader) -> Dyad:
     pairs = [_on_grid(files, rate, clip.fps) for files in session.reactions]
     frames = min(clip.frames, *(len(attributes) for attributes, _ in pairs))
     reactions = np.stack([np.concatenate(pair, axis=1) for pair in _cut(pairs, frames)])
-    affect = [_shown_affect(r[:, :ATTRIBUTES], clip.utterances, clip.fps) for r in reactions]
-    return Dyad(clip, reactions, np.concatenate(affect))
+    spoken = clip.utterances or (Utterance(0.0, frames / clip.fps, ""),)
+    shown = np.array([_shown(r[:, :ATTRIBUTES], spoken, clip.fps) for r in reactions], np.float32)
+    return Dyad(clip, reactions, spoken, shown)
 
 
 def _tree_fps(files: ClipFiles, clip: SpeakerClip) -> float:
@@ -164,162 +166,19 @@ def _cut(pairs: Sequence[tuple[Array, Array]], frames: int) -> list[tuple[Array,
     return [(attributes[:frames], coefficients[:frames]) for attributes, coefficients in pairs]
 
 
-def _shown_affect(attributes: Array, utterances: tuple[Utterance, ...], fps: float) -> Array:
-    """The prior a real reaction shows from each utterance's start to the next one's: (1, T, 2)."""
+def _shown(attributes: Array, spoken: Sequence[Utterance], fps: float) -> list[tuple[float, float]]:
+    """Polarity and intensity a reaction shows from each utterance's start to that of the next."""
     frames = len(attributes)
-    spoken = utterances or (Utterance(0.0, frames / fps, ""),)
     starts = [0, *(round(u.start * fps) for u in spoken[1:])]
     ends = [*starts[1:], frames]
-    priors: list[Prior] = []
+    found: list[tuple[float, float]] = []
     for start, end in zip(starts, ends, strict=True):
         first = max(0, min(start, frames - LEAST_SPAN))
-        priors.append(reaction_prior(attributes[first : max(end, first + LEAST_SPAN)]))
-    return frame_priors((tuple(priors),), spoken, frames, fps)[1]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Means and deviations of the training data that a checkpoint keeps."""
-
-    streams: dict[str, tuple[Array, Array]]
-    reaction: tuple[Array, Array]
-    smoothness: tuple[float, float]
+        prior = reaction_prior(attributes[first : max(end, first + LEAST_SPAN)])
+        found.append((prior.polarity, prior.intensity))
+    return found
 
 
 def stream(clip: SpeakerClip, name: str) -> Array | None:
     """A stream of a clip by its name in STREAMS, (T, width), or None."""
     return getattr(clip, name)
-
-
-def moments(parts: Sequence[Array]) -> tuple[Array, Array]:
-    """Mean and deviation of the channels over all frames of all parts."""
-    frames = np.concatenate(parts).astype(np.float64)
-    deviation = np.maximum(frames.std(axis=0), LEAST_DEVIATION)
-    return frames.mean(axis=0).astype(np.float32), deviation.astype(np.float32)
-
-
-def motion_energy(reaction: Array, deviation: Array) -> float:
-    """Log of the mean absolute change a frame, in deviations: reaction (T, 83)."""
-    if len(reaction) < 2:
-        return 0.0
-    return float(np.log(np.abs(np.diff(reaction, axis=0) / deviation).mean() + 1e-6))
-
-
-def statistics(dyads: Sequence[Dyad], config: ModelConfig) -> Statistics:
-    """What standardisation and smoothness need, from the training split."""
-    widths = (config.sound, config.words, COEFFICIENTS, ATTRIBUTES)
-    streams = {}
-    for name, width in zip(STREAMS, widths, strict=True):
-        parts = [x for d in dyads if (x := stream(d.clip, name)) is not None]
-        none = np.zeros(width, np.float32), np.ones(width, np.float32)
-        streams[name] = moments(parts) if parts else none
-    reaction = moments([d.reactions.reshape(-1, REACTION) for d in dyads])
-    energies = np.array([motion_energy(r, reaction[1]) for d in dyads for r in d.reactions])
-    deviation = max(float(energies.std()), LEAST_DEVIATION)
-    return Statistics(streams, reaction, (float(energies.mean()), deviation))
-
-
-@dataclass(frozen=True)
-class DropRates:
-    """How often a training step hides a part.
-
-    Attributes:
-        stream: each stream. face: both streams of the face. everything: all of the condition.
-        prior: a reaction's prior.
-        smoothness: a reaction's smoothness; it is then 0, so that 0, the default of a run, leaves
-            the motion to the model, and other values ask for calmer or livelier than that.
-    """
-
-    stream: float = 0.1
-    face: float = 0.1
-    prior: float = 0.2
-    smoothness: float = 0.5
-    everything: float = 0.1
-
-
-# A subject of the words only hints at what a listener will show: so the prior that a reaction shows
-# is blurred by this deviation before the model sees it, the same through a window.
-POLARITY_BLUR, INTENSITY_BLUR = 0.3, 0.2
-
-
-class Draws:
-    """Training examples by number: the same number is the same example, so a run can be resumed.
-
-    Example i is a random window of a random dyad with some of its reactions and some streams
-    hidden. A map-style dataset for torch's DataLoader.
-    """
-
-    def __init__(
-        self,
-        dyads: Sequence[Dyad],
-        stats: Statistics,
-        *,
-        first: int,
-        last: int,
-        frames: int,
-        reactions: int,
-        drop: DropRates,
-        seed: int,
-    ):
-        self.dyads, self.stats, self.drop, self.seed = dyads, stats, drop, seed
-        self.first, self.last = first, last
-        self.frames, self.reactions = frames, reactions
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.generic]]:
-        rng = np.random.default_rng((self.seed, self.first + index))
-        dyad = self.dyads[int(rng.integers(len(self.dyads)))]
-        length = dyad.reactions.shape[1]
-        start = int(rng.integers(max(1, length - self.frames + 1)))
-        window = slice(start, start + self.frames)
-        chosen = rng.choice(
-            len(dyad.reactions), self.reactions, replace=len(dyad.reactions) < self.reactions
-        )
-        mean, deviation = self.stats.smoothness
-        energies = [
-            motion_energy(dyad.reactions[r, window], self.stats.reaction[1]) for r in chosen
-        ]
-        smoothness = np.array([-(e - mean) / deviation for e in energies], np.float32)
-        unknown = rng.random(self.reactions) < self.drop.smoothness
-        emotion, affect = self._prior(dyad.affect[chosen, window], rng)
-        item: dict[str, NDArray[np.generic]] = self._streams(dyad.clip, window, rng)
-        item["mask"] = np.arange(self.frames) < min(self.frames, length)
-        item["target"] = self._pad(dyad.reactions[chosen, window], axis=1)
-        item["emotion"] = self._pad(emotion, axis=1)
-        item["affect"] = self._pad(affect, axis=1)
-        item["smoothness"] = np.where(unknown, np.float32(0), smoothness)
-        item["dropped"] = np.array(rng.random() < self.drop.everything)
-        return item
-
-    def _pad(self, x: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
-        widths = [(0, 0)] * x.ndim
-        widths[axis] = (0, self.frames - x.shape[axis])
-        return np.pad(x, widths)
-
-    def _prior(self, affect: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
-        """The prior (R, T, 2) blurred, with the label nearest to it; some hidden."""
-        blur = rng.standard_normal((self.reactions, 1, 2)) * (POLARITY_BLUR, INTENSITY_BLUR)
-        blurred = np.clip(affect + blur, (-1, 0), 1).astype(np.float32)
-        hidden = rng.random(self.reactions) < self.drop.prior
-        emotion = np.where(hidden[:, None], NO_EMOTION, nearest_emotions(blurred))
-        return emotion, np.where(hidden[:, None, None], np.float32(0), blurred)
-
-    def _streams(
-        self, clip: SpeakerClip, window: slice, rng: np.random.Generator
-    ) -> dict[str, NDArray[np.generic]]:
-        hide = rng.random(len(STREAMS)) < self.drop.stream
-        hide[2:] |= rng.random() < self.drop.face
-        item: dict[str, NDArray[np.generic]] = {}
-        present = np.zeros(len(STREAMS), np.float32)
-        for i, name in enumerate(STREAMS):
-            values = stream(clip, name)
-            width = len(self.stats.streams[name][0])
-            if values is None:
-                item[name] = np.zeros((self.frames, width), np.float32)
-            else:
-                item[name] = self._pad(values[window], axis=0)
-                present[i] = not hide[i]
-        item["present"] = present
-        return item

@@ -1,9 +1,9 @@
 """Emotion priors: label, polarity s and intensity phi of an utterance's subject, on frames (eq. 4).
 
-A `PriorSource` proposes subjects for an utterance: the lexicon now, a language model or any other
-source through the same protocol. What follows is the same for all of them: `assign` gives each
-reaction of a clip its own subject of each utterance, `frame_priors` lays them on the frames.
-`reaction_prior` goes the other way, for training: the prior that a real reaction shows.
+A `PriorSource` finds the subjects of an utterance; `recovery.ExpressiveRecovery` is the one that
+runs use. What follows is the same for all: `assign` gives each reaction of a clip its own subject
+of each utterance, `frame_priors` lays them on the frames. Training goes the other way:
+`reaction_prior` is what a real reaction shows, `nearest_prior` the subject that explains it best.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ MOTION_SCALE = 2.0
 
 LEAST_INTENSITY = 0.5  # tau_3 of eq. 3: what an emotionally meaningful subject has at least
 
+SHOWN = "shown"  # the subject of a prior that was read from a face
+
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo one, are spread evenly however many there are
 
 
@@ -98,10 +100,15 @@ class Prior:
 
 
 class PriorSource(Protocol):
-    """Proposes the subjects of an utterance."""
+    """Finds the subjects of utterances, and their priors."""
 
-    def priors(self, utterance: str) -> tuple[Prior, ...]:
-        """The priors of its subjects, best first, never empty.
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know, a line each; grows with what is asked."""
+        ...
+
+    def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
+        """For each utterance the priors of its subjects, best first, never empty.
 
         An utterance without a subject gives one prior: its own sentiment.
         """
@@ -125,8 +132,8 @@ def assign(
     start = int.from_bytes(blake2b(f"{seed}/{clip_id}".encode(), digest_size=8).digest()) / 2**64
     outlooks = [(start + s * GOLDEN) % 1 for s in range(samples)]
     subjects = [
-        sorted(source.priors(utterance.text), key=lambda prior: (prior.polarity, prior.intensity))
-        for utterance in utterances
+        sorted(priors, key=lambda prior: (prior.polarity, prior.intensity))
+        for priors in source.priors([utterance.text for utterance in utterances])
     ]
     return tuple(
         tuple(order[int(outlook * len(order))] for order in subjects) for outlook in outlooks
@@ -192,17 +199,24 @@ def reaction_prior(attributes: NDArray) -> Prior:
     motion = MOTION_SCALE * moving.std(axis=0).mean()
     liveliness = float(np.clip(AROUSAL_SHARE * arousal + motion, 0, 1))
     intensity = LEAST_INTENSITY + (1 - LEAST_INTENSITY) * liveliness
-    return Prior("reaction", nearest_emotion(polarity, intensity), polarity, intensity)
+    return Prior(SHOWN, nearest_emotion(polarity, intensity), polarity, intensity)
 
 
-def nearest_emotions(affect: NDArray) -> NDArray[np.int64]:
-    """Of polarity and intensity (..., 2), the index into EMOTIONS of the nearest label (...)."""
-    table = np.array(list(EMOTION_AFFECT.values()))
-    indices = np.array([EMOTIONS.index(label) for label in EMOTION_AFFECT], np.int64)
-    distance = np.square(affect[..., None, :] - table).sum(axis=-1)
-    return indices[distance.argmin(axis=-1)]
+def nearest_prior(subjects: Sequence[Prior], polarity: float, intensity: float) -> Prior:
+    """Of the subjects the one nearest to a polarity and an intensity; without any, these alone."""
+    if not subjects:
+        return Prior(SHOWN, nearest_emotion(polarity, intensity), polarity, intensity)
+    return min(
+        subjects,
+        key=lambda prior: (prior.polarity - polarity) ** 2 + (prior.intensity - intensity) ** 2,
+    )
 
 
 def nearest_emotion(polarity: float, intensity: float) -> str:
     """The label of `EMOTION_AFFECT` nearest to a polarity and an intensity, the first if equal."""
-    return EMOTIONS[int(nearest_emotions(np.array([polarity, intensity])))]
+    return min(
+        EMOTION_AFFECT,
+        key=lambda label: (
+            (EMOTION_AFFECT[label][0] - polarity) ** 2 + (EMOTION_AFFECT[label][1] - intensity) ** 2
+        ),
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mreactor_ref.command import one_line_errors
+from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
@@ -82,6 +83,12 @@ DEFAULTS = SolverDefaults()
     show_default="the engine's choice",
     help="CPU threads of the engine.",
 )
+@recovery_options
+@click.option(
+    "--explain-priors",
+    is_flag=True,
+    help="Write how the priors of each clip came about beside its result.",
+)
 @click.option("--plot", is_flag=True, help="Draw a timeline of each clip beside its result.")
 @click.option(
     "--max-errors",
@@ -105,6 +112,8 @@ def main(
     guidance_scale: float | None,
     smoothness: float,
     threads: int | None,
+    recovery: RecoveryOptions,
+    explain_priors: bool,
     plot: bool,
     max_errors: int | None,
     quiet: bool,
@@ -124,7 +133,8 @@ def main(
         if value is not None and math.isnan(value):
             raise click.BadParameter("is not a number", param_hint=name)
     with one_line_errors(debug):
-        from mreactor_runtime.job import Options, run_job
+        from mreactor_ref.emotion.options import open_recovery
+        from mreactor_runtime.job import Options, explain_with, run_job
         from mreactor_runtime.outputs import check_writable
         from mreactor_runtime.reactor import Reactor
 
@@ -146,9 +156,11 @@ def main(
             debug=debug,
             timestep_spacing=timestep_spacing,
         )
-        reactor = Reactor.open(model, engine, threads, device)
+        source = open_recovery(recovery)
+        reactor = Reactor.open(model, engine, threads, device, source)
+        explain = explain_with(source) if explain_priors else None
         with _progress(samples, quiet) as progress:
-            summary = run_job(input, output, reactor, options, progress, draw)
+            summary = run_job(input, output, reactor, options, progress, draw, explain)
     _report(summary, quiet)
     if summary.stopped:
         raise click.exceptions.Exit(TOO_MANY_FAILED)

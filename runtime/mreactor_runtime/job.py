@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
+from mreactor_ref.emotion.explain import as_dict
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, MReactorError, UsageError
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import versions
@@ -27,6 +29,7 @@ from mreactor_runtime.outputs import check_writable, write_json, write_npz
 from mreactor_runtime.reactor import ClipReactions, Reactor
 
 MANIFEST, RUN = "manifest.jsonl", "run.json"
+PRIORS = ".priors.json"
 DONE, FAILED = "done", "failed"
 PACKAGES = ("mreactor", "numpy", "torch", "onnxruntime", "onnxruntime-gpu", "transformers")
 MOST_WARNINGS = 20  # said aloud, each kind once; the manifest has them all
@@ -127,7 +130,10 @@ class Summary:
         }
 
 
+# Draws a clip and its reactions to a path.
 Draw = Callable[[SpeakerClip, ClipReactions, Path], None]
+# Says how the priors of a clip came about: anything that JSON can hold.
+Explain = Callable[[SpeakerClip], Any]
 
 
 class Job:
@@ -141,15 +147,18 @@ class Job:
         options: Options,
         progress: Progress,
         draw: Draw | None,
+        explain: Explain | None,
     ):
         self.input, self.output, self.reactor = input, output, reactor
-        self.options, self.progress, self.draw = options, progress, draw
+        self.options, self.progress = options, progress
+        self.draw, self.explain = draw, explain
         self.solver = reactor.solver(
             options.scheduler, options.steps, options.guidance_scale, options.timestep_spacing
         )
         self.clips = find_clips(input)
         self.summary = Summary(output, len(self.clips))
         self._warned: set[str] = set()
+        self._prior_notes = len(reactor.source.notes)  # how many of them were said
 
     def run(self) -> Summary:
         started = time.perf_counter()
@@ -183,7 +192,10 @@ class Job:
             clip, warnings = reader.read(files)
             self._tell(clip, warnings)
             reactions = self._react(clip)
+            self._tell_of_priors()
             digest = write_npz(path, reactions)
+            if self.explain is not None:
+                write_json(_beside(path, PRIORS), self.explain(clip))
             self._draw(clip, reactions, path)
             line |= {"frames": clip.frames, "fps": clip.fps, "sha256": digest}
             line["warnings"] = warnings
@@ -205,7 +217,8 @@ class Job:
             self.summary.reactions += self.options.samples
         else:
             self.summary.failed[files.id] = error
-            path.unlink(missing_ok=True)  # an older run's, which this manifest would deny
+            for old in (path, _beside(path, PRIORS)):  # an older run's: this manifest denies them
+                old.unlink(missing_ok=True)
         made = 0 if error else self.options.samples
         self.progress.finished(Outcome(files.id, made, milliseconds, error))
         return line | {
@@ -232,7 +245,7 @@ class Job:
         if self.draw is None:
             return
         try:
-            self.draw(clip, reactions, path.with_name(f"{path.name.removesuffix('.npz')}.png"))
+            self.draw(clip, reactions, _beside(path, ".png"))
         except Exception as problem:
             if self.options.debug:
                 raise
@@ -252,6 +265,13 @@ class Job:
                 self._warned.add(warning)
                 last = len(self._warned) == MOST_WARNINGS
                 self._say(f"{clip.id}: {warning}{AND_MORE if last else ''}")
+
+    def _tell_of_priors(self) -> None:
+        """Pass on what the source of priors has noted since the last clip."""
+        notes = list(self.reactor.source.notes)
+        for note in notes[self._prior_notes :]:
+            self._say(note)
+        self._prior_notes = len(notes)
 
     def _say(self, text: str) -> None:
         self.summary.notes.append(text)
@@ -275,6 +295,24 @@ class Job:
         }
 
 
+def explain_with(recovery: ExpressiveRecovery) -> Explain:
+    """For `run_job`: the stages of each utterance of a clip."""
+
+    def explain(clip: SpeakerClip) -> Any:
+        texts = [utterance.text for utterance in clip.utterances]
+        return [
+            {"start": utterance.start, "end": utterance.end, **as_dict(explanation)}
+            for utterance, explanation in zip(clip.utterances, recovery.explain(texts), strict=True)
+        ]
+
+    return explain
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A file beside a clip's npz. The clip's id may have dots, so no part of it is a suffix."""
+    return path.with_name(path.name.removesuffix(".npz") + suffix)
+
+
 def run_job(
     input: Path,
     output: Path,
@@ -282,6 +320,7 @@ def run_job(
     options: Options | None = None,
     progress: Progress | None = None,
     draw: Draw | None = None,
+    explain: Explain | None = None,
 ) -> Summary:
     """Reactions to every clip of a folder. A clip that cannot be done is reported, the rest go on.
 
@@ -289,11 +328,12 @@ def run_job(
         input: searched in depth, as `find_clips` does it.
         output: made if need be. What an earlier run left there is replaced clip by clip.
         draw: called with each clip, its reactions, and the path of a picture beside the npz.
+        explain: its answer for each clip is written beside the npz, to `<clip id>.priors.json`.
     Raises:
         UsageError: no clips, an option out of range, or an output that cannot be written: all
             before any work.
     """
     input, output = Path(input), Path(output)
-    job = Job(input, output, reactor, options or Options(), progress or Silent(), draw)
+    job = Job(input, output, reactor, options or Options(), progress or Silent(), draw, explain)
     check_writable(output)
     return job.run()

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.emotion.lexicon import VaderSource
 from mreactor_ref.emotion.priors import Prior, PriorSource, assign, frame_priors
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.model import to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
@@ -59,7 +59,7 @@ class Reactor:
     """A model on an engine. `Reactor.open` finds both; the constructor takes them as they are.
 
     Attributes:
-        source: of the emotion priors; VADER with the package's own subjects where left out.
+        source: of the emotion priors; expressive recovery on this machine where left out.
         notes: lines for the user about what `open` chose.
     """
 
@@ -71,7 +71,7 @@ class Reactor:
         notes: tuple[str, ...] = (),
     ):
         self.model, self.engine, self.notes = model, engine, notes
-        self._source = source or VaderSource()
+        self.source = source or ExpressiveRecovery()
         self._specs = tensors.graphs(model.config)
         self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
 
@@ -82,10 +82,11 @@ class Reactor:
         engine: str = AUTO,
         threads: int | None = None,
         device: str = AUTO,
+        source: PriorSource | None = None,
     ) -> Reactor:
         """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`."""
         opened = open_model(model, engine, device, threads)
-        return cls(opened.model, opened.engine, notes=opened.notes)
+        return cls(opened.model, opened.engine, source, opened.notes)
 
     @property
     def config(self) -> ModelConfig:
@@ -153,7 +154,7 @@ class Reactor:
         solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
         table, modulation = self._solver_table(solver)
         length = bucket(clip.frames)
-        priors = assign(clip.utterances, self._source, samples, seed, clip.id)
+        priors = assign(clip.utterances, self.source, samples, seed, clip.id)
         encoded = self._encode(clip, priors, length, smoothness)
         guidance = torch.tensor(solver.guidance_scale, device=self.engine.device)
         finished = [
