@@ -1,9 +1,11 @@
-"""`mreactor-eval`: parses, calls `quality.measure`, prints the table."""
+"""`mreactor-eval`: parses, measures, prints tables, writes reports."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,64 +13,88 @@ from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
+if TYPE_CHECKING:
+    from mreactor_runtime.bundle import SolverDefaults
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+SOLVER = ("scheduler", "steps", "timestep_spacing", "guidance_scale")
+MODEL_OPTIONS = (
+    click.option(
+        "--data",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        required=True,
+        help="A MARS tree.",
+    ),
+    click.option("--split", default="test", help="Of the data."),
+    click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle."),
+    click.option("--engine", type=click.Choice(ENGINES), default=AUTO, help="Runs the model."),
+    click.option("--device", type=click.Choice(DEVICES), default=AUTO, help="Where it runs."),
+    click.option("--limit", type=click.IntRange(2), help="Only the first so many clips."),
+    click.option("--seed", type=int, default=0, help="Of the reactions."),
+    click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Another solver."),
+    click.option("--steps", type=click.IntRange(1, 1000), help="Another number of steps."),
+    click.option("--timestep-spacing", type=click.Choice(list(SPACINGS)), help="Of the steps."),
+    click.option("--guidance-scale", type=click.FloatRange(0, 20), help="Another guidance."),
+)
+REPORT_OPTIONS = (
+    click.option("--output", type=FILE, help="Write the report as JSON."),
+    click.option("--debug", is_flag=True, help="Show the traceback of a failure."),
+)
+
+
+def with_options(*options: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Give a command several options, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def changed_solver(defaults: SolverDefaults, options: dict[str, Any]) -> SolverDefaults:
+    """The model's own solver with what the options change."""
+    given = {name: options[name] for name in SOLVER if options[name] is not None}
+    return replace(defaults, **given)
+
+
+@click.group(context_settings=SETTINGS)
 @click.version_option(package_name="mreactor")
-@click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    help="A MARS tree: the split to score, and train for the mean predictors.",
-)
-@click.option("--split", default="test", help="What to score.")
-@click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle's folder.")
-@click.option("--engine", type=click.Choice(ENGINES), default=AUTO, help="What runs the model.")
-@click.option("--device", type=click.Choice(DEVICES), default=AUTO, help="Where the engine runs.")
+def evaluate() -> None:
+    """Measure reactions, their control by priors, and the filters of subjects."""
+
+
+@evaluate.command(context_settings=SETTINGS)
+@with_options(*MODEL_OPTIONS)
 @click.option("--samples", type=click.IntRange(2, 1000), default=10, help="Reactions to each clip.")
-@click.option("--limit", type=click.IntRange(2), help="Only the first so many clips.")
-@click.option("--seed", type=int, default=0, help="Of the reactions and of the random predictor.")
-@click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Another solver.")
-@click.option("--steps", type=click.IntRange(1, 1000), help="Another number of steps.")
-@click.option("--timestep-spacing", type=click.Choice(list(SPACINGS)), help="Of the steps.")
-@click.option("--guidance-scale", type=click.FloatRange(0, 20), help="Another guidance.")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
-)
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
-def evaluate(
+@with_options(*REPORT_OPTIONS)
+def reactions(
     data: Path,
     split: str,
     model: str,
     engine: str,
     device: str,
-    samples: int,
     limit: int | None,
     seed: int,
-    scheduler: str | None,
-    steps: int | None,
-    timestep_spacing: str | None,
-    guidance_scale: float | None,
+    samples: int,
     output: Path | None,
     debug: bool,
+    **solver: Any,
 ) -> None:
     """Score a model with the challenge's measures, beside its four trivial predictors.
 
     Higher is better for FRCorr and the diversities (FRDiv, FRVar, FRDvs), lower for FRDist and
-    FRSyn.
+    FRSyn. The mean predictors learn from the split `train` of the data.
     """
     with one_line_errors(debug):
-        from mreactor_bench.quality import beats_trivial, markdown, measure
-        from mreactor_ref.metrics.table import MEASURES
+        from mreactor_bench.quality import beats_trivial, measure
+        from mreactor_bench.report import markdown
         from mreactor_runtime.reactor import Reactor
 
         reactor = Reactor.open(model, engine, device=device)
-        given = {
-            "scheduler": scheduler,
-            "steps": steps,
-            "timestep_spacing": timestep_spacing,
-            "guidance_scale": guidance_scale,
-        }
-        changed = {name: value for name, value in given.items() if value is not None}
         with progress_bar() as report:
             quality = measure(
                 reactor,
@@ -77,16 +103,87 @@ def evaluate(
                 samples=samples,
                 seed=seed,
                 limit=limit,
-                solver=replace(reactor.model.defaults, **changed),
+                solver=changed_solver(reactor.model.defaults, solver),
                 report=report,
             )
         click.echo(f"{quality.clips} clips of {split}, {samples} reactions each")
-        click.echo(markdown(quality, MEASURES))
+        click.echo(markdown(quality.rows, "predictor"))
         for name, better in beats_trivial(quality, reactor.model.name).items():
             click.echo(
                 f"{name}: {'better than' if better else 'NOT better than'} every trivial one"
             )
-        if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(quality.to_json(), encoding="utf-8")
-            click.echo(f"Wrote {output}")
+        _write(output, "quality", asdict(quality))
+
+
+@evaluate.command(context_settings=SETTINGS)
+@with_options(*MODEL_OPTIONS, *REPORT_OPTIONS)
+def control(
+    data: Path,
+    split: str,
+    model: str,
+    engine: str,
+    device: str,
+    limit: int | None,
+    seed: int,
+    output: Path | None,
+    debug: bool,
+    **solver: Any,
+) -> None:
+    """Change nothing but a reaction's prior, and see whether the reaction follows.
+
+    Rank correlations of the reaction's valence with the prior's polarity, and of its motion with
+    the prior's intensity.
+    """
+    with one_line_errors(debug):
+        from mreactor_bench.control import measure_control
+        from mreactor_bench.report import markdown
+        from mreactor_runtime.reactor import Reactor
+
+        reactor = Reactor.open(model, engine, device=device)
+        chosen = changed_solver(reactor.model.defaults, solver)
+        with progress_bar() as report:
+            found = measure_control(
+                reactor, data, split=split, limit=limit, seed=seed, solver=chosen, report=report
+            )
+        click.echo(f"{found.clips} clips of {split}")
+        click.echo(markdown(found.rows, "rank correlation"))
+        setting = {"model": model, "checkpoint_sha256": reactor.model.sha256, **asdict(chosen)}
+        where = {"engine": reactor.engine.name, "device": reactor.device_name}
+        about = {"setting": {**setting, **where, "seed": seed, "split": split}}
+        _write(output, "control", asdict(found) | about)
+
+
+@evaluate.command(context_settings=SETTINGS)
+@click.option(
+    "--judged",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Other judged pairs: csv with utterance,subject,related,fitting.",
+    show_default="the package's",
+)
+@click.option("--plot", type=FILE, help="Draw what the calibration changes.")
+@with_options(*REPORT_OPTIONS)
+def filters(judged: Path | None, plot: Path | None, output: Path | None, debug: bool) -> None:
+    """Precision and recall of the filters of subjects, against judged pairs."""
+    with one_line_errors(debug):
+        from mreactor_bench.filters import JUDGED, measure_filters, plot_calibration
+        from mreactor_bench.report import markdown
+
+        rows, tested = measure_filters(judged or JUDGED)
+        click.echo(
+            f"{len(tested.related)} pairs, {int(tested.related.sum())} related, "
+            f"{int(tested.fitting.sum())} fitting, "
+            f"{int((tested.related & tested.fitting).sum())} both"
+        )
+        click.echo(markdown(rows, "filter"))
+        if plot is not None:
+            plot_calibration(tested, plot)
+            click.echo(f"Drew {plot}")
+        _write(output, "filters", {"pairs": len(tested.related), "rows": rows})
+
+
+def _write(output: Path | None, kind: str, values: dict[str, Any]) -> None:
+    from mreactor_bench.report import write_report
+
+    if output is not None:
+        write_report(output, kind, values)
+        click.echo(f"Wrote {output}")

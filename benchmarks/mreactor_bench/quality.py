@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,8 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.table import evaluate
 from mreactor_ref.metrics.trivial import TrainingMeans, training_means, trivial_predictions
 from mreactor_ref.signals import REACTION_ATTRIBUTES
-from mreactor_runtime.bundle import SolverDefaults, versions
+from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.reactor import Reactor
-
-SCHEMA_VERSION = 1
-PACKAGES = ("mreactor", "torch", "numpy", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -37,18 +31,6 @@ class Quality:
     clips: int
     samples: int
     setting: dict[str, Any]
-
-    def to_json(self) -> str:
-        """The report of a run, with device and versions."""
-        record = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "quality",
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": platform.machine(),
-            "versions": versions(*PACKAGES),
-            **asdict(self),
-        }
-        return json.dumps(record, indent=2) + "\n"
 
 
 def measure(
@@ -125,12 +107,3 @@ def beats_trivial(quality: Quality, model: str) -> dict[str, bool]:
         "FRCorr": all(own["FRCorr"] > row["FRCorr"] for row in others),
         "FRDist": all(own["FRDist"] < row["FRDist"] for row in others),
     }
-
-
-def markdown(quality: Quality, measures: Sequence[str]) -> str:
-    """The table for a model card."""
-    lines = ["| predictor | " + " | ".join(measures) + " |", "|---|" + "---:|" * len(measures)]
-    for name, row in quality.rows.items():
-        cells = " | ".join(f"{row[measure]:.3g}" for measure in measures)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)

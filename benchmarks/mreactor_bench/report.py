@@ -1,0 +1,46 @@
+"""What the JSON of every report begins with."""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mreactor_runtime.bundle import versions
+
+SCHEMA_VERSION = 1
+PACKAGES = (
+    *("mreactor", "torch", "numpy", "onnxruntime", "onnxruntime-gpu"),
+    *("sentence-transformers", "vaderSentiment"),
+)
+
+
+def to_json(kind: str, values: dict[str, Any]) -> str:
+    """A report of this kind, with date, machine and versions."""
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "versions": versions(*PACKAGES),
+        **values,
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def write_report(path: Path, kind: str, values: dict[str, Any]) -> None:
+    """Write `to_json`, in a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(kind, values), encoding="utf-8")
+
+
+def markdown(rows: dict[str, dict[str, float]], first: str, digits: str = ".3g") -> str:
+    """A table: rows by name, the columns of the first row; `first` is the head of the names."""
+    columns = list(next(iter(rows.values())))
+    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for name, row in rows.items():
+        cells = " | ".join(f"{row[column]:{digits}}" for column in columns)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
