@@ -11,7 +11,7 @@ model does, and the noisy reaction not at all, so the end of any sampling is thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,15 +42,27 @@ from mreactor_runtime.tensors import graphs
 WIDTH = 4
 CONFIG = replace(CONFIGS["mini"], width=WIDTH, heads=2, layers=1, feedforward=1)
 LAST_TIMESTEP_OF_4 = 125  # evenly spaced in log-SNR, which is the default
+SAID = "I am so happy!"  # in the clips of `write_clips`
 UTTERANCES = (Utterance(0.0, 1.0, "good"), Utterance(1.6, 2.0, "bad"))
 
 
 class TwoSubjects:
-    """A source of priors with two subjects an utterance, whose polarity tells them apart."""
+    """A source of priors with two subjects an utterance, whose polarity tells them apart.
 
-    def priors(self, utterance: str) -> tuple[Prior, ...]:
-        sign = -1.0 if utterance == "bad" else 1.0
-        return (Prior("first", "joy", sign * 0.5, 0.5), Prior("second", "hope", sign * 0.25, 0.5))
+    It has a note once it was asked of a bad one.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
+        if "bad" in utterances and not self.notes:
+            self.notes.append("that is bad")
+        signs = [-1.0 if utterance == "bad" else 1.0 for utterance in utterances]
+        return [
+            (Prior("first", "joy", sign * 0.5, 0.5), Prior("second", "hope", sign * 0.25, 0.5))
+            for sign in signs
+        ]
 
 
 class FakeEngine:
@@ -196,6 +208,6 @@ def write_clips(folder: Path, names: tuple[str, ...], seconds: float = 2.0) -> N
         wave = np.random.default_rng(seed).normal(0, 0.1, int(seconds * SAMPLE_RATE))
         soundfile.write(path, wave, SAMPLE_RATE)
         path.with_suffix(".srt").write_text(
-            "1\n00:00:00,000 --> 00:00:00,900\nI am so happy!\n\n"
+            f"1\n00:00:00,000 --> 00:00:00,900\n{SAID}\n\n"
             "2\n00:00:01,000 --> 00:00:01,900\nMy dog died.\n"
         )

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate")
+HEAVY = (
+    *("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate"),
+    *("sentence_transformers", "openai"),
+)
 
 
 def entry_points() -> dict[str, tuple[str, str]]:
@@ -47,7 +50,17 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", "nowhere"], "nowhere"),
         ("mreactor-infer", ["--input", ".", "--samples", "0"], "--samples"),
         ("mreactor-export", ["--model", "maxi"], "maxi"),
-        ("mreactor-eval", ["--data", ".", "--model", "maxi"], "maxi"),
+        ("mreactor-eval", ["reactions", "--data", ".", "--model", "maxi"], "maxi"),
+        ("mreactor-eval", ["control", "--data", ".", "--model", "maxi"], "maxi"),
+        ("mreactor-priors", [""], "no words"),
+        ("mreactor-priors", ["Hello", "--lexicon", "warriner=none.csv"], "none.csv"),
+        ("mreactor-priors", ["Hello", "--subject-source", "none.json"], "none.json"),
+        ("mreactor-priors", ["Hello", "--subject-source", "llm"], "--llm-model"),
+        (
+            "mreactor-priors",
+            ["Hello", "--subject-source", "llm", "--llm-model", "m"],
+            "--allow-upload",
+        ),
         ("mreactor-train", ["--data", "nowhere", "--output", "run"], "nowhere"),
         ("mreactor-train", ["--data", ".", "--output", "run", "--config", "maxi"], "maxi"),
         ("mreactor-data", ["simulate", "--output", "d", "--train", "-1"], "--train"),

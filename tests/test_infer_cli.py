@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from runtime_fakes import bundle_info, onnx_files, tiny_network, write_clips
+from runtime_fakes import SAID, bundle_info, onnx_files, tiny_network, write_clips
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import save_checkpoint
@@ -14,6 +14,8 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.cli import main
 from mreactor_runtime.job import FeatureReader
+
+pytestmark = pytest.mark.usefixtures("quick_priors")
 
 
 @pytest.fixture
@@ -45,7 +47,12 @@ def test_a_run_ends_with_a_summary_and_0(place):
 
 
 def test_every_option_reaches_the_run(place):
+    luck = {"subject": "Luck", "emotion": "joy", "polarity": 0.7, "intensity": 0.5}
+    Path("subjects.json").write_text(json.dumps({SAID: [luck]}))
     result = infer(
+        *("--subject-source", "subjects.json", "--lexicon", "vader", "--explain-priors"),
+        *("--semantic-threshold", "0.25", "--polarity-threshold", "0.75"),
+        *("--intensity-threshold", "0.125"),
         *("--output", "out", "--engine", "torch", "--device", "cpu", "--seed", "-5"),
         *("--scheduler", "ddpm", "--guidance-scale", "1.25", "--smoothness", "-0.5"),
         *("--threads", "1", "--max-errors", "3"),
@@ -65,7 +72,25 @@ def test_every_option_reaches_the_run(place):
         "max_errors": 3,
         "debug": False,
         "timestep_spacing": "logsnr",
+        "recovery": {
+            "subject_source": "subjects.json",
+            "llm_model": None,
+            "llm_base_url": None,
+            "allow_upload": False,
+            "lexicon": ["vader"],
+            "sentence_encoder": "minilm",
+            "semantic_threshold": 0.25,
+            "polarity_threshold": 0.75,
+            "intensity_threshold": 0.125,
+        },
     }
+    told = json.loads((place / "out" / "a.priors.json").read_text())
+    assert [row["verdict"] for row in told[0]["candidates"]] == ["kept"]
+    assert told[0]["priors"] == [
+        {"subject": "Luck", "emotion": "joy", "polarity": 0.7, "intensity": 0.5}
+    ]
+    [first, _] = (place / "out" / "manifest.jsonl").read_text().splitlines()
+    assert json.loads(first)["reactions"][0]["subjects"][0] == "Luck"
 
 
 def test_a_checkpoint_without_export_says_how_to_make_one(place):
@@ -135,6 +160,9 @@ def test_a_damaged_checkpoint_ends_with_5(place):
         (("--smoothness", "inf"), "--smoothness"),
         (("--scheduler", "magic"), "--scheduler"),
         (("--engine", "magic"), "--engine"),
+        (("--polarity-threshold", "3"), "--polarity-threshold"),
+        (("--lexicon", "liwc=none.dic"), "none.dic"),
+        (("--sentence-encoder", "./none"), "./none"),
         (("--input", "no-such-folder"), "no-such-folder"),
         (("--model", "no-such-model"), "no model 'no-such-model'"),
         (("--model", "clips"), "no bundle"),

@@ -259,6 +259,7 @@ def test_missing_streams_are_said_once_and_counted(clips, tmp_path):
     assert heard.said == [
         "a note",
         "a has no face: the model does without (said once a run)",
+        "that is bad",
         "c has no words: the model does without (said once a run)",
         "c has no face coefficients: the model does without (said once a run)",
     ]
@@ -289,3 +290,19 @@ def test_a_picture_is_drawn_beside_each_result_and_may_fail(clips, tmp_path):
     assert summary.done == 3
     assert drawn[2] == ("deep/er/b", "deep/er/b", output / "deep" / "er" / "b.png")
     assert "no picture of a: ValueError: no ink" in summary.notes
+
+
+def test_explanations_are_written_beside_each_result(clips, tmp_path):
+    output = tmp_path / "out"
+    options = Options(samples=1, steps=1)
+    run_job(clips, output, reactor(), options, explain=lambda clip: [clip.id, len(clip.utterances)])
+    found = {p.name: json.loads(p.read_text()) for p in output.rglob("*.priors.json")}
+    assert found == {
+        "a.priors.json": ["a", 2],
+        "b.priors.json": ["deep/er/b", 2],
+        "c.priors.json": ["c", 2],
+    }
+    np.save(clips / "c.npy", np.zeros((50, 25, 1), np.float32))  # now c fails
+    run_job(clips, output, reactor(), options)
+    assert not (output / "c.priors.json").exists()
+    assert (output / "a.priors.json").exists()

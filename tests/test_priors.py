@@ -1,6 +1,7 @@
 """The priors: validation, the rule that spreads subjects over reactions, the frames."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from mreactor_ref.emotion.priors import (
     EMOTION_AFFECT,
+    SHOWN,
     Prior,
     assign,
     frame_priors,
     nearest_emotion,
+    nearest_prior,
     reaction_prior,
 )
 from mreactor_ref.errors import UsageError
@@ -31,13 +34,15 @@ HOPE = Prior("plan", "hope", 0.5, 0.5)
 
 
 class Fixed:
-    """A source that gives every utterance the same number of subjects."""
+    """A source that gives every utterance the same number of subjects, and keeps what it heard."""
 
     def __init__(self, count: int):
         self.all = tuple(Prior(f"subject {i}", "joy", i / count, 0.5) for i in range(count))
+        self.asked: list[list[str]] = []
 
-    def priors(self, utterance: str) -> tuple[Prior, ...]:
-        return self.all
+    def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
+        self.asked.append(list(utterances))
+        return [self.all for _ in utterances]
 
 
 def spoken(*starts: float) -> tuple[Utterance, ...]:
@@ -77,13 +82,20 @@ def test_a_reaction_keeps_its_outlook_over_utterances():
     class Alternating:
         """Six subjects for one utterance, in falling order; three for the other."""
 
-        def priors(self, utterance: str) -> tuple[Prior, ...]:
-            return Fixed(6).all[::-1] if utterance.endswith("0") else Fixed(3).all
+        def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
+            six, three = Fixed(6).all[::-1], Fixed(3).all
+            return [six if text.endswith("0") else three for text in utterances]
 
     assigned = assign(spoken(0, 1), Alternating(), samples=20, seed=0, clip_id="a")
     for first, second in assigned:
         assert second.polarity == pytest.approx(first.polarity, abs=1 / 6 + 1e-9)
     assert len({row[0] for row in assigned}) == 6
+
+
+def test_assign_asks_for_all_utterances_at_once():
+    source = Fixed(3)
+    assign(spoken(0, 1, 2), source, samples=10, seed=0, clip_id="a")
+    assert source.asked == [["words 0", "words 1", "words 2"]]
 
 
 def test_assign_does_not_depend_on_samples_or_later_utterances():
@@ -192,6 +204,30 @@ def test_nearest_label_agrees_with_the_paper(polarity, intensity, emotion):
     assert nearest_emotion(polarity, intensity) == emotion
 
 
+def test_of_several_labels_at_the_same_distance_the_first_is_taken():
+    middle = [(a + b) / 2 for a, b in zip(*[EMOTION_AFFECT[e] for e in ("joy", "happiness")])]
+    assert nearest_emotion(*middle) == "joy"
+
+
+def test_the_subject_that_explains_a_reaction_best():
+    subjects = (JOY, FEAR, HOPE)
+    for prior in subjects:
+        assert nearest_prior(subjects, prior.polarity, prior.intensity) is prior
+    assert nearest_prior(subjects, -0.1, 0.9) is FEAR  # 0.7 away from it, and 0.72 from hope
+    assert nearest_prior(subjects, -0.1, 0.5) is HOPE
+    assert nearest_prior((FEAR,), 1.0, 0.0) is FEAR
+
+
+def test_of_subjects_that_explain_it_alike_the_first_is_taken():
+    twin = Prior("twin", "love", JOY.polarity, JOY.intensity)
+    assert nearest_prior((JOY, twin), 0.0, 0.5) is JOY
+    assert nearest_prior((twin, JOY), 0.0, 0.5) is twin
+
+
+def test_without_subjects_what_is_shown_is_the_prior():
+    assert nearest_prior((), 0.9, 0.8) == Prior(SHOWN, "excitement", 0.9, 0.8)
+
+
 def still(valence: float, arousal: float) -> np.ndarray:
     attributes = np.zeros((50, ATTRIBUTES), np.float32)
     attributes[:, VALENCE], attributes[:, AROUSAL] = valence, arousal
@@ -204,6 +240,7 @@ def still(valence: float, arousal: float) -> np.ndarray:
 )
 def test_reaction_prior_of_a_still_face(valence, arousal, polarity, intensity):
     prior = reaction_prior(still(valence, arousal))
+    assert prior.subject == SHOWN
     assert prior.polarity == pytest.approx(polarity, abs=1e-6)
     assert prior.intensity == pytest.approx(intensity, abs=1e-6)
     assert prior.emotion == nearest_emotion(prior.polarity, prior.intensity)

@@ -1,4 +1,4 @@
-"""`mreactor-eval`, and what the shipped model owes its users."""
+"""`mreactor-eval reactions`, and what the shipped model owes its users."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from mreactor_bench.cli import evaluate
-from mreactor_bench.quality import Quality, beats_trivial, markdown
+from mreactor_bench.quality import Quality, beats_trivial
+from mreactor_bench.report import markdown
 from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint, read_metadata
 from mreactor_ref.data.simulate import write_dataset
-from mreactor_ref.metrics.table import MEASURES
+
+pytestmark = pytest.mark.usefixtures("quick_priors")
 
 LARGEST_MODEL = 30 * 10**6  # bytes
 
@@ -28,7 +30,7 @@ def test_the_shipped_model_beats_the_trivial_predictors(
 ):
     monkeypatch.setenv("MREACTOR_CACHE", str(tmp_path / "cache"))
     output = tmp_path / "report" / "quality.json"
-    arguments = ["--data", str(dyads), "--samples", "5", "--output", str(output)]
+    arguments = ["reactions", "--data", str(dyads), "--samples", "5", "--output", str(output)]
     done = CliRunner().invoke(evaluate, arguments)
     assert done.exit_code == 0, done.output
     report = json.loads(output.read_text())
@@ -65,6 +67,6 @@ def test_better_means_better_than_each_of_them():
 
 
 def test_the_table_is_markdown():
-    lines = markdown(quality(FRCorr=2.125, FRDist=49.0), MEASURES[:2]).splitlines()
+    lines = markdown(quality(FRCorr=2.125, FRDist=49.0).rows, "predictor").splitlines()
     assert lines[0] == "| predictor | FRCorr | FRDist |"
     assert lines[2] == "| m | 2.12 | 49 |"

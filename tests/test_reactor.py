@@ -20,7 +20,6 @@ from runtime_fakes import (
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
-from mreactor_ref.emotion.lexicon import VaderSource
 from mreactor_ref.emotion.priors import assign, frame_priors
 from mreactor_ref.errors import ClipError, IntegrityError, UsageError
 from mreactor_ref.model import Batch, to_reaction
@@ -51,7 +50,8 @@ def onnx_engine() -> OnnxRuntimeEngine:
 def tiny_reactor() -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
-    return Reactor(Model("tiny", "0" * 64, network.config, mean, std), TorchEngine(network))
+    model = Model("tiny", "0" * 64, network.config, mean, std)
+    return Reactor(model, TorchEngine(network), source=TwoSubjects())
 
 
 def expected_coefficients(reactions, clip, guidance: float, smoothness: float) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups()
         clip, samples, seed, scheduler="ddpm", steps=6, guidance_scale=1.7, smoothness=-1.0
     )
     network = tiny_network()
-    priors = assign(clip.utterances, VaderSource(), samples, seed, clip.id)
+    priors = assign(clip.utterances, TwoSubjects(), samples, seed, clip.id)
     emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
     batch = Batch(
         sound=torch.tensor(clip.sound)[None],
@@ -245,7 +245,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_runs_on_torch_and_says_how_to_export(checkpoint):
-    reactor = Reactor.open(checkpoint)
+    reactor = Reactor.open(checkpoint, source=TwoSubjects())
     assert reactor.engine.name == TORCH
     assert reactor.model.sha256 == checkpoint_hash(checkpoint)
     [note] = reactor.notes
@@ -340,5 +340,6 @@ def test_onnx_takes_views_that_are_not_contiguous():
 
 def test_the_utterances_of_the_fakes_have_two_polarities():
     """Else the known answer would not show which reaction has which prior, and when."""
-    values = {p.polarity for u in UTTERANCES for p in TwoSubjects().priors(u.text)}
+    said = TwoSubjects().priors([utterance.text for utterance in UTTERANCES])
+    values = {prior.polarity for priors in said for prior in priors}
     assert len(values) == 4

@@ -20,12 +20,15 @@ from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import load_checkpoint, read_metadata
 from mreactor_ref.cli import train as command
 from mreactor_ref.config import CONFIGS
-from mreactor_ref.data.dyads import load_dyads, statistics
+from mreactor_ref.data.draws import statistics
+from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulate import write_dataset
 from mreactor_ref.errors import UsageError
 from mreactor_ref.train import TrainOptions, choose_config, learning_rate_factor, train
 
 CONFIG = small_config(layers=1)
+
+pytestmark = pytest.mark.usefixtures("quick_priors")
 
 
 @pytest.fixture(scope="module")

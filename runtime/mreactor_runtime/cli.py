@@ -155,6 +155,7 @@ def main(
             max_errors=max_errors,
             debug=debug,
             timestep_spacing=timestep_spacing,
+            recovery=recovery,
         )
         source = open_recovery(recovery)
         reactor = Reactor.open(model, engine, threads, device, source)

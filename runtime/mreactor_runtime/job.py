@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
 from mreactor_ref.emotion.explain import as_dict
+from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, MReactorError, UsageError
 from mreactor_ref.signals import SpeakerClip
@@ -43,6 +44,7 @@ class Options:
     Attributes:
         max_errors: the run stops when more clips than this have failed; None is no limit.
         debug: an error that is nobody's clip is raised as it is, instead of failing its clip.
+        recovery: how the reactor's source of priors was opened; run.json keeps it.
     """
 
     samples: int = 10
@@ -54,6 +56,7 @@ class Options:
     max_errors: int | None = None
     debug: bool = False
     timestep_spacing: str | None = None
+    recovery: RecoveryOptions | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 1:
