@@ -148,6 +148,7 @@ def test_the_hash_of_a_manifest_can_be_had_without_the_package(folder):
 
 def test_a_file_that_is_not_listed_is_named(folder):
     (folder / ".DS_Store").write_bytes(b"left by a file manager")
+    (folder / "reactions").mkdir()
     assert open_bundle(folder).info == INFO
     (folder / "engine.plan").write_bytes(b"from elsewhere")
     with pytest.raises(IntegrityError, match=r"engine\.plan: is not listed in bundle\.json"):
@@ -274,6 +275,13 @@ def test_a_graph_that_is_left_out_is_an_error(tmp_path):
     files = {name: content for name, content in FILES.items() if name != "modulator.onnx"}
     with pytest.raises(ValueError, match=r"modulator\.onnx"):
         write_bundle(tmp_path / "bundle", INFO, files)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a/b.plan", "..", "bundle.json", ""])
+def test_a_name_that_cannot_be_is_an_error(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot be called"):
+        write_bundle(tmp_path / "bundle", INFO, FILES | {name: b"x"})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,13 +1,14 @@
-"""The artefact folder: a manifest with the hash of every file, written whole, opened with proof."""
+"""The artefact folder: a manifest with the hash of every file, written whole, opened with proof.
+
+The manifest carries a hash of itself (`sealed_json`), so that no byte of a bundle is left out.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,11 +19,18 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_ref.schedule import LOG_SNR
 from mreactor_ref.signals import REACTION
+from mreactor_runtime.folders import check_writable, write_folder
+from mreactor_runtime.onnx_files import AGAIN, check_onnx
+from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
 from mreactor_runtime.tensors import graphs
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 1
-AGAIN = "export it again with mreactor-export"
+SCHEMA_VERSION = 2
+OPTIMIZATION_LEVELS = (
+    *("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"),
+    *("ORT_ENABLE_LAYOUT", "ORT_ENABLE_ALL"),
+)
+EXECUTION_MODES = ("ORT_SEQUENTIAL", "ORT_PARALLEL")
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,30 @@ class SolverDefaults:
 
 
 @dataclass(frozen=True)
+class SessionOptions:
+    """How ONNX Runtime opens the graphs, on every machine; names and values are its own.
+
+    The plain graphs are kept: measured on a CPU, fixed axes are not faster, and a model that is
+    stored optimised opens a moment sooner but fits one kind of processor.
+
+    Raises: ValueError for a value that ONNX Runtime has not.
+    """
+
+    graph_optimization_level: str = "ORT_ENABLE_ALL"
+    execution_mode: str = "ORT_SEQUENTIAL"
+    use_deterministic_compute: bool = True
+
+    def __post_init__(self) -> None:
+        for value, known in (
+            (self.graph_optimization_level, OPTIMIZATION_LEVELS),
+            (self.execution_mode, EXECUTION_MODES),
+            (self.use_deterministic_compute, (False, True)),
+        ):
+            if value not in known:
+                raise ValueError(f"session option {value!r} is not one of {known}")
+
+
+@dataclass(frozen=True)
 class BundleInfo:
     """What the manifest says beside the list of files.
 
@@ -46,6 +78,7 @@ class BundleInfo:
         defaults: of the solver.
         reaction_mean, reaction_std: (83) each, from standardised channels to natural units.
         opset: of the ONNX files. dtype: "fp32", "fp16" or "bf16".
+        session: how ONNX Runtime opens the graphs.
         created_by: package -> version.
     """
 
@@ -57,6 +90,7 @@ class BundleInfo:
     opset: int
     dtype: str = "fp32"
     defaults: SolverDefaults = field(default_factory=SolverDefaults)
+    session: SessionOptions = field(default_factory=SessionOptions)
     created_by: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -85,8 +119,13 @@ class Bundle:
         return content
 
     def graph(self, name: str) -> bytes:
-        """The ONNX file of a graph of the table, as `read` gives it."""
-        return self.read(f"{name}.onnx")
+        """The ONNX file of a graph of the table, as `read` gives it.
+
+        Raises: IntegrityError as `read` and `check_onnx` do.
+        """
+        content = self.read(f"{name}.onnx")
+        check_onnx(content, self.folder / f"{name}.onnx", self.info.checkpoint_sha256)
+        return content
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -104,23 +143,17 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
     Args:
         folder: its parent is made; an older bundle there is replaced.
         files: plain name -> content; `encoder.onnx`, `modulator.onnx` and `denoiser.onnx` at least.
-    Raises: UsageError where the folder holds something else than a bundle, or cannot be written.
+    Raises: UsageError where the folder holds something else than a bundle, cannot be written, or
+        the disk is full: then what was there before is still there.
     """
     folder = Path(folder)
     check_output(folder)
     missing = {f"{name}.onnx" for name in graphs(info.config)} - set(files)
     if missing:
         raise ValueError(f"a bundle needs {', '.join(sorted(missing))}")
-    partial = _folder_beside(folder)
-    try:
-        partial.chmod(0o755)  # mkdtemp's own is for one user only
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
-        text = json.dumps(_manifest(info, files), indent=2) + "\n"
-        (partial / MANIFEST).write_text(text, encoding="utf-8")
-        _replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if wrong := [name for name in files if not _is_plain(name)]:
+        raise ValueError(f"a bundle's file cannot be called {wrong[0]!r}")
+    write_folder(folder, {**files, MANIFEST: seal(_manifest(info, files))})
     return open_bundle(folder)
 
 
@@ -129,44 +162,67 @@ def check_output(folder: Path) -> None:
 
     Raises: UsageError where the folder holds something else than a bundle, or cannot be written.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and not _is_empty(folder):
-        raise UsageError("exists and is no bundle", folder, "give another --output")
-    _folder_beside(folder).rmdir()
+    check_writable(folder, MANIFEST, "bundle")
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Open a bundle. Every listed file is hashed before anything of it is deserialised.
+    """Open a bundle. Every file is hashed, the manifest first, before anything is deserialised.
+
+    A file that is not listed is refused too, but not a folder or hidden file that is left there.
 
     Raises:
-        IntegrityError: a file is missing or changed, or the manifest is not one; it names the file.
+        IntegrityError: a file is missing, changed or not listed, or the manifest is not one; it
+            names the file.
         UsageError: no bundle there, or one of another schema version.
     """
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"no bundle: it has no {MANIFEST}", folder)
+    manifest = _read_manifest(path)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        schema = manifest["schema_version"]
-        if schema != SCHEMA_VERSION:
-            raise UsageError(f"its schema version is {schema}, not {SCHEMA_VERSION}", path, AGAIN)
         info = _info(manifest)
         listed = {str(name): entry["sha256"] for name, entry in manifest["files"].items()}
         table = manifest["graphs"]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"no manifest of a bundle: {error!r}", path, AGAIN) from None
     for name, expected in listed.items():
-        if Path(name).name != name or name in (".", ".."):
+        if not _is_plain(name):
             raise IntegrityError(f"lists {name!r}, which is no plain file name", path, AGAIN)
         _check(folder / name, _hash(folder / name), expected)
+    for entry in sorted(folder.iterdir()):
+        known = entry.name in listed or entry.name == MANIFEST
+        if not (known or entry.is_dir() or entry.name.startswith(".")):
+            raise IntegrityError(f"is not listed in {MANIFEST}", entry, "move it elsewhere")
     if table != _table(info.config):
         raise IntegrityError("its tensors are not those of this version", path, AGAIN)
     return Bundle(folder, info, listed)
 
 
 def bundle_for(checkpoint_sha256: str) -> Path:
-    """The folder in the cache for a checkpoint's bundle; it need not exist."""
+    """Where a checkpoint's bundle is cached; it need not exist."""
     return cache_folder() / "bundles" / checkpoint_sha256
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest, its own hash held against it; an older one has none.
+
+    Raises: IntegrityError for a damaged one, UsageError for another schema version.
+    """
+    try:
+        content = path.read_bytes()
+        sealed = is_sealed(content)
+        manifest = json.loads(content)
+        schema = manifest["schema_version"]
+    except BrokenSeal as error:
+        raise IntegrityError(str(error), path, AGAIN) from None
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        raise IntegrityError(f"no manifest of a bundle: {error!r}", path, AGAIN) from None
+    if schema != SCHEMA_VERSION:
+        raise UsageError(f"its schema version is {schema}, not {SCHEMA_VERSION}", path, AGAIN)
+    if not sealed:
+        raise IntegrityError("does not begin with its own SHA-256", path, AGAIN)
+    return manifest
 
 
 def _manifest(info: BundleInfo, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -180,6 +236,7 @@ def _manifest(info: BundleInfo, files: Mapping[str, bytes]) -> dict[str, Any]:
         },
         "graphs": _table(info.config),
         "defaults": asdict(info.defaults),
+        "onnxruntime": asdict(info.session),
         "reaction_mean": list(info.reaction_mean),
         "reaction_std": list(info.reaction_std),
         "opset": info.opset,
@@ -207,6 +264,7 @@ def _info(manifest: Mapping[str, Any]) -> BundleInfo:
         opset=manifest["opset"],
         dtype=manifest["dtype"],
         defaults=SolverDefaults(**manifest["defaults"]),
+        session=SessionOptions(**manifest["onnxruntime"]),
         created_by=manifest["created_by"],
     )
 
@@ -219,6 +277,10 @@ def _channels(values: Sequence[float]) -> tuple[float, ...]:
 
 def _table(config: ModelConfig) -> dict[str, Any]:
     return {name: graph.to_dict() for name, graph in graphs(config).items()}
+
+
+def _is_plain(name: str) -> bool:  # it stays in the folder, and is not the manifest's
+    return Path(name).name == name and name not in ("", ".", "..", MANIFEST)
 
 
 def _hash(path: Path) -> str:
@@ -236,40 +298,3 @@ def _check(path: Path, found: str, expected: str) -> None:
             path,
             AGAIN,
         )
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and next(folder.iterdir(), None) is None
-
-
-def _folder_beside(folder: Path) -> Path:
-    """A new folder next to one; its parent is made. UsageError where that cannot be."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written: {error.strerror}", folder, "give another --output"
-        ) from None
-
-
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; an older one is put aside first, and back when that fails."""
-    with _put_aside(folder):
-        new.rename(folder)
-
-
-@contextlib.contextmanager
-def _put_aside(folder: Path) -> Iterator[None]:
-    if not folder.exists():
-        yield
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.rename(old / folder.name)
-    try:
-        yield
-    except BaseException:
-        (old / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

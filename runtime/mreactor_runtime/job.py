@@ -32,7 +32,10 @@ from mreactor_runtime.reactor import ClipReactions, Reactor
 MANIFEST, RUN = "manifest.jsonl", "run.json"
 PRIORS = ".priors.json"
 DONE, FAILED = "done", "failed"
-PACKAGES = ("mreactor", "numpy", "torch", "onnxruntime", "onnxruntime-gpu", "transformers")
+PACKAGES = (
+    *("mreactor", "numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino"),
+    *("transformers", "sentence-transformers", "vaderSentiment"),
+)
 MOST_WARNINGS = 20  # said aloud, each kind once; the manifest has them all
 AND_MORE = f" (further warnings are only in {MANIFEST})"
 

@@ -21,12 +21,16 @@ from mreactor_runtime.engines.names import (
     DEVICES,
     ENGINES,
     ONNX,
+    OPENVINO,
     PREFERENCE,
     TORCH,
 )
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine, has_provider
+from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.tensors import graphs
+
+MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Source:
     def can_run(self, engine: str) -> bool:
         if engine == TORCH:
             return self.checkpoint is not None
-        return self.bundle is not None and importlib.util.find_spec("onnxruntime") is not None
+        return self.bundle is not None and importlib.util.find_spec(MODULES[engine]) is not None
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,9 @@ def open_model(
 
     Args:
         model: as `find_model` takes it.
-        engine: one of ENGINES. "torch" runs a checkpoint; "onnx" a bundle, which a checkpoint may
-            have in the cache; "auto" is the first of its device's PREFERENCE that can.
+        engine: one of ENGINES. "torch" runs a checkpoint; "onnx" and "openvino" a bundle, which a
+            checkpoint may have in the cache; "auto" is the first of its device's PREFERENCE that
+            can.
         device: "cpu", "cuda", or "auto": CUDA where the engine has it.
         threads: of the engine on the CPU; None is the engine's own choice.
     Raises:
@@ -124,11 +129,11 @@ def open_model(
         device = CUDA if _has_cuda(engine) else CPU
     if engine == TORCH:
         return Opened(*_open_torch(source, device, threads), notes)
-    return Opened(*_open_onnx(source, device, threads), notes)
+    return Opened(*_open_bundle(source, engine, device, threads), notes)
 
 
 def _has_cuda(engine: str) -> bool:
-    if not torch.cuda.is_available():
+    if engine == OPENVINO or not torch.cuda.is_available():
         return False
     return engine == TORCH or has_provider(CUDA)
 
@@ -159,7 +164,9 @@ def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model
     return model, TorchEngine(network, device, threads)
 
 
-def _open_onnx(source: Source, device: str, threads: int | None) -> tuple[Model, Engine]:
+def _open_bundle(
+    source: Source, engine: str, device: str, threads: int | None
+) -> tuple[Model, Engine]:
     if source.bundle is None:
         raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
     bundle = open_bundle(source.bundle)
@@ -175,4 +182,6 @@ def _open_onnx(source: Source, device: str, threads: int | None) -> tuple[Model,
         defaults=info.defaults,
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}
-    return model, OnnxRuntimeEngine(files, info.config, device, threads)
+    if engine == OPENVINO:
+        return model, OpenVinoEngine(files, info.config, device, threads)
+    return model, OnnxRuntimeEngine(files, info.config, device, threads, info.session)

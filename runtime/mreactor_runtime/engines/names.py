@@ -1,15 +1,15 @@
 """Names of engines and devices, as options spell them, and which engine `auto` prefers."""
 
-TORCH, ONNX = "torch", "onnx"
+TORCH, ONNX, OPENVINO = "torch", "onnx", "openvino"
 CPU, CUDA = "cpu", "cuda"
 AUTO = "auto"
 
-ENGINES = (AUTO, TORCH, ONNX)
+ENGINES = (AUTO, TORCH, ONNX, OPENVINO)
 DEVICES = (AUTO, CPU, CUDA)
 
 # What `auto` takes on a device: the first that can run. Fixed, not measured at run time, so that
 # a second run gives the same bytes.
 PREFERENCE = {
-    CPU: (TORCH, ONNX),
+    CPU: (TORCH, ONNX, OPENVINO),
     CUDA: (TORCH, ONNX),
 }

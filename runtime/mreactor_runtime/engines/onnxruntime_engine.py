@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_runtime.bundle import SessionOptions
+from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, CUDA, ONNX
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import DENOISER, GraphSpec, graphs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,6 +29,13 @@ INSTALL = {
     CPU: 'pip install "mreactor[onnxruntime]"',
     CUDA: 'pip uninstall onnxruntime, then pip install "mreactor[gpu]"',
 }
+PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
+    CPU: {},
+    # The default would round fp32 to TF32, and pick a convolution by how fast it was this time.
+    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"},
+}
+RECORDING = {"enable_cuda_graph": "1"}
+KEPT_SHAPES = 8  # recorded graphs; each holds the weights and the memory of its shapes
 ERRORS_ONLY = 3  # of ONNX Runtime's log levels
 
 
@@ -37,9 +47,13 @@ class OnnxRuntimeEngine:
         config: fixes the table of tensors that the graphs must have.
         device: "cpu" or "cuda".
         threads: of one operator; None lets ONNX Runtime take every core.
+        session: how the bundle says that its graphs are opened.
+        cuda_graph: record the denoiser as a CUDA graph, one a shape, instead of launching each of
+            its kernels at every step.
 
     Raises:
-        UsageError: onnxruntime, or its CUDA provider, is not installed.
+        UsageError: onnxruntime, or its CUDA provider, is not installed, or a CUDA graph is wanted
+            on another device.
         IntegrityError: a file is no ONNX model, or its tensors are not those of the table.
     """
 
@@ -51,55 +65,137 @@ class OnnxRuntimeEngine:
         config: ModelConfig,
         device: str = CPU,
         threads: int | None = None,
+        session: SessionOptions | None = None,
+        cuda_graph: bool = False,
     ):
         try:
-            import onnxruntime
+            import onnxruntime  # noqa: F401
         except ModuleNotFoundError:
             raise UsageError("onnxruntime is not installed", fix=INSTALL[CPU]) from None
+        if cuda_graph and device != CUDA:
+            raise UsageError(f"a CUDA graph cannot run on {device}", fix="use --device cuda")
         self.device = choose_device(device)
         if not has_provider(device):
             raise UsageError(f"this onnxruntime has no {PROVIDERS[device]}", fix=INSTALL[device])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.use_deterministic_compute = True
-        options.log_severity_level = ERRORS_ONLY
+        self._models, self._place = dict(models), device
+        self._threads, self._session = threads, session or SessionOptions()
         self._specs = graphs(config)
-        self._sessions = {
-            name: _open(name, models[name], options, PROVIDERS[device]) for name in self._specs
-        }
-        for name, spec in self._specs.items():
-            _check_tensors(self._sessions[name], spec)
+        self._sessions = {name: self._open(name) for name in self._specs}
+        self._recorded = lru_cache(KEPT_SHAPES)(self._record) if cuda_graph else None
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        spec, session = self._specs[graph], self._sessions[graph]
-        held = {tensor.name: inputs[tensor.name].contiguous() for tensor in spec.inputs}
-        sizes = {
-            axis: size
-            for tensor in spec.inputs
-            for axis, size in zip(tensor.axes, held[tensor.name].shape, strict=True)
-            if isinstance(axis, str)
-        }
-        outputs = {
-            tensor.name: torch.empty(
-                tensor.shape(sizes), dtype=getattr(torch, tensor.dtype), device=self.device
-            )
-            for tensor in spec.outputs
-        }
-        binding = session.io_binding()
-        place = (self.device.type, self.device.index or 0)
-        for tensors, values, bind in (
-            (spec.inputs, held, binding.bind_input),
-            (spec.outputs, outputs, binding.bind_output),
-        ):
-            for tensor in tensors:
-                value = values[tensor.name]
-                kind = NUMPY_TYPES[tensor.dtype]
-                bind(tensor.name, *place, kind, tuple(value.shape), value.data_ptr())
-        if self.device.type == CUDA:  # the session has a stream of its own
-            torch.cuda.current_stream(self.device).synchronize()
-        session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
+        spec = self._specs[graph]
+        held = hold(spec, inputs)
+        sizes = sizes_of(spec, held)
+        if self._recorded is not None and graph == DENOISER:
+            return self._recorded(tuple(sizes.items())).run(held)
+        outputs = allocate(spec.outputs, sizes, self.device)
+        session = self._sessions[graph]
+        run_bound(session, bind(session, spec, held, outputs), self.device)
         return outputs
+
+    def _record(self, sizes: tuple[tuple[str, int], ...]) -> RecordedGraph:
+        """The denoiser at one shape. With its axes fixed, no node about shapes is left for the
+        CPU, which could not be recorded."""
+        session = self._open(DENOISER, dict(sizes), RECORDING)
+        return RecordedGraph(session, self._specs[DENOISER], dict(sizes), self.device)
+
+    def _open(
+        self,
+        name: str,
+        sizes: Mapping[str, int] | None = None,
+        provider_options: Mapping[str, str] | None = None,
+    ) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        provider = PROVIDERS[self._place]
+        options = session_options(self._session, self._threads)
+        for symbol, size in (sizes or {}).items():
+            options.add_free_dimension_override_by_name(symbol, size)
+        chosen = PROVIDER_OPTIONS[self._place] | dict(provider_options or {})
+        try:
+            session = onnxruntime.InferenceSession(
+                self._models[name], options, providers=[(provider, chosen)]
+            )
+        except Exception as error:  # the bindings have a class a status, with no common base
+            raise IntegrityError(
+                f"ONNX Runtime cannot open the {name}: {error}", fix="export it again"
+            ) from error
+        if provider not in session.get_providers():  # it goes on without one that does not load
+            raise UsageError(f"{provider} does not load here", fix=INSTALL[self._place])
+        _check_tensors(session, self._specs[name])
+        return session
+
+
+class RecordedGraph:
+    """A session that always runs at the same shapes and addresses, so that CUDA can replay it.
+
+    ONNX Runtime records at the first call and replays at every later one.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        spec: GraphSpec,
+        sizes: Mapping[str, int],
+        device: torch.device,
+    ):
+        self._session, self._device = session, device
+        self._inputs = allocate(spec.inputs, sizes, device)
+        self._outputs = allocate(spec.outputs, sizes, device)
+        self._binding = bind(session, spec, self._inputs, self._outputs)
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        for name, held in self._inputs.items():
+            held.copy_(inputs[name])
+        run_bound(self._session, self._binding, self._device)
+        # The next call overwrites them, while a solver still needs this one's.
+        return {name: value.clone() for name, value in self._outputs.items()}
+
+
+def session_options(session: SessionOptions, threads: int | None) -> onnxruntime.SessionOptions:
+    """What a bundle says, as ONNX Runtime takes it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, session.graph_optimization_level
+    )
+    options.execution_mode = getattr(onnxruntime.ExecutionMode, session.execution_mode)
+    options.use_deterministic_compute = session.use_deterministic_compute
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = ERRORS_ONLY
+    return options
+
+
+def bind(
+    session: onnxruntime.InferenceSession,
+    spec: GraphSpec,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+) -> onnxruntime.IOBinding:
+    """The memory of tensors as what a session reads and writes; they must outlive its runs."""
+    binding = session.io_binding()
+    for tensors, values, bind_one in (
+        (spec.inputs, inputs, binding.bind_input),
+        (spec.outputs, outputs, binding.bind_output),
+    ):
+        for tensor in tensors:
+            value = values[tensor.name]
+            place = (value.device.type, value.device.index or 0)
+            kind = NUMPY_TYPES[tensor.dtype]
+            bind_one(tensor.name, *place, kind, tuple(value.shape), value.data_ptr())
+    return binding
+
+
+def run_bound(
+    session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding, device: torch.device
+) -> None:
+    """Run, and wait for the result. On CUDA the session has a stream of its own."""
+    if device.type == CUDA:
+        torch.cuda.current_stream(device).synchronize()
+    session.run_with_iobinding(binding)
+    binding.synchronize_outputs()
 
 
 def has_provider(device: str) -> bool:
@@ -109,19 +205,6 @@ def has_provider(device: str) -> bool:
     except ModuleNotFoundError:
         return False
     return PROVIDERS[device] in onnxruntime.get_available_providers()
-
-
-def _open(
-    name: str, model: bytes, options: onnxruntime.SessionOptions, provider: str
-) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=[provider])
-    except Exception as error:  # the bindings have a class a status, with no common base
-        raise IntegrityError(
-            f"ONNX Runtime cannot open the {name}: {error}", fix="export it again"
-        ) from error
 
 
 def _check_tensors(session: onnxruntime.InferenceSession, spec: GraphSpec) -> None:

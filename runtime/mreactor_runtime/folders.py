@@ -1,0 +1,83 @@
+"""A folder of files that is there whole or not at all: written beside its place, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mreactor_ref.errors import UsageError
+
+ELSEWHERE = "give another --output"
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a new folder and put it in the place of whatever was there.
+
+    Args: files: path below the folder, with "/" -> content.
+    Raises: UsageError where it cannot be written, or the disk is full; then what was there stays.
+    """
+    partial = _folder_beside(folder)
+    try:
+        partial.chmod(0o755)  # mkdtemp's own is for one user only
+        for name, content in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _replace_folder(partial, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_writable(folder: Path, marker: str, kind: str) -> None:
+    """Say now what `write_folder` would say later, after minutes of work.
+
+    Args: marker: path below the folder that tells one of its `kind` from anything else.
+    Raises: UsageError where the folder holds something else, or cannot be written.
+    """
+    if folder.exists() and not (folder / marker).is_file() and not _is_empty(folder):
+        raise UsageError(f"exists and is no {kind}", folder, ELSEWHERE)
+    _folder_beside(folder).rmdir()
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot be written: {error.strerror or error}", folder, ELSEWHERE)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is None
+
+
+def _folder_beside(folder: Path) -> Path:
+    """A new folder next to one; its parent is made. UsageError where that cannot be."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; an older one is put aside first, and back when that fails."""
+    with _put_aside(folder):
+        new.rename(folder)
+
+
+@contextlib.contextmanager
+def _put_aside(folder: Path) -> Iterator[None]:
+    if not folder.exists():
+        yield
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.rename(old / folder.name)
+    try:
+        yield
+    except BaseException:
+        (old / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
