@@ -56,7 +56,7 @@ class TwoSubjects:
         self.notes: list[str] = []
 
     def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
-        if "bad" in utterances and not self.notes:
+        if not self.notes and {"bad", "My dog died."}.intersection(utterances):
             self.notes.append("that is bad")
         signs = [-1.0 if utterance == "bad" else 1.0 for utterance in utterances]
         return [

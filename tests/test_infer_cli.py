@@ -166,13 +166,13 @@ def test_a_damaged_checkpoint_ends_with_5(place):
         (("--input", "no-such-folder"), "no-such-folder"),
         (("--model", "no-such-model"), "no model 'no-such-model'"),
         (("--model", "clips"), "no bundle"),
-        (("--input", "bundle/empty"), "no clips found"),
+        (("--input", "empty"), "no clips found"),
         (("--output", "tiny.safetensors/below"), "cannot be written"),
         (("--engine", "torch"), "no checkpoint for the torch engine"),
     ],
 )
 def test_a_wrong_option_ends_with_2_and_its_name(place, arguments, message):
-    Path("bundle/empty").mkdir()
+    Path("empty").mkdir()
     result = infer(*arguments)
     assert result.exit_code == 2
     assert message in result.output
