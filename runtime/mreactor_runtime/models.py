@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,14 +24,19 @@ from mreactor_runtime.engines.names import (
     ONNX,
     OPENVINO,
     PREFERENCE,
+    TENSORRT,
+    TENSORRT_RTX,
     TORCH,
 )
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine, has_provider
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
+from mreactor_runtime.engines.tensorrt_engine import open_tensorrt
+from mreactor_runtime.engines.tensorrt_package import is_installed
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.tensors import graphs
 
 MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
+CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Source:
     def can_run(self, engine: str) -> bool:
         if engine == TORCH:
             return self.checkpoint is not None
+        if engine in CUDA_ONLY:
+            return self.bundle is not None and is_installed(engine)
         return self.bundle is not None and importlib.util.find_spec(MODULES[engine]) is not None
 
 
@@ -106,7 +114,7 @@ def open_model(
 
     Args:
         model: as `find_model` takes it.
-        engine: one of ENGINES. "torch" runs a checkpoint; "onnx" and "openvino" a bundle, which a
+        engine: one of ENGINES. "torch" runs a checkpoint; the others a bundle, which a
             checkpoint may have in the cache; "auto" is the first of its device's PREFERENCE that
             can.
         device: "cpu", "cuda", or "auto": CUDA where the engine has it.
@@ -125,11 +133,15 @@ def open_model(
         engine = _choose(source, device)
         if source.bundle is None:
             notes = (f"{engine} runs the checkpoint: no export yet ({source.how_to_export})",)
+    if engine in CUDA_ONLY and device == CPU:
+        raise UsageError(f"{engine} runs on CUDA only", fix="use --device cuda")
     if device == AUTO:
-        device = CUDA if _has_cuda(engine) else CPU
+        device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
     if engine == TORCH:
         return Opened(*_open_torch(source, device, threads), notes)
-    return Opened(*_open_bundle(source, engine, device, threads), notes)
+    said: list[str] = []
+    made = _open_bundle(source, engine, device, threads, said.append)
+    return Opened(*made, (*notes, *said))
 
 
 def _has_cuda(engine: str) -> bool:
@@ -165,7 +177,7 @@ def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model
 
 
 def _open_bundle(
-    source: Source, engine: str, device: str, threads: int | None
+    source: Source, engine: str, device: str, threads: int | None, say: Callable[[str], None]
 ) -> tuple[Model, Engine]:
     if source.bundle is None:
         raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
@@ -182,6 +194,9 @@ def _open_bundle(
         defaults=info.defaults,
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}
+    if engine in CUDA_ONLY:
+        about = {"model": info.checkpoint_sha256, "dtype": "fp32", "shipped": bundle.folder}
+        return model, open_tensorrt(engine, files, info.config, **about, report=say)
     if engine == OPENVINO:
         return model, OpenVinoEngine(files, info.config, device, threads)
     return model, OnnxRuntimeEngine(files, info.config, device, threads, info.session)
