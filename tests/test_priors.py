@@ -204,11 +204,6 @@ def test_nearest_label_agrees_with_the_paper(polarity, intensity, emotion):
     assert nearest_emotion(polarity, intensity) == emotion
 
 
-def test_of_several_labels_at_the_same_distance_the_first_is_taken():
-    middle = [(a + b) / 2 for a, b in zip(*[EMOTION_AFFECT[e] for e in ("joy", "happiness")])]
-    assert nearest_emotion(*middle) == "joy"
-
-
 def test_the_subject_that_explains_a_reaction_best():
     subjects = (JOY, FEAR, HOPE)
     for prior in subjects:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 FILE = click.Path(dir_okay=False, path_type=Path)
 
+UTTERANCES = 1000  # whose time is measured
+
 SOLVER = ("scheduler", "steps", "timestep_spacing", "guidance_scale")
 MODEL_OPTIONS = (
     click.option(
@@ -163,9 +165,9 @@ def control(
 @click.option("--plot", type=FILE, help="Draw what the calibration changes.")
 @with_options(*REPORT_OPTIONS)
 def filters(judged: Path | None, plot: Path | None, output: Path | None, debug: bool) -> None:
-    """Precision and recall of the filters of subjects, against judged pairs."""
+    """Precision and recall of the filters of subjects, against judged pairs; and their speed."""
     with one_line_errors(debug):
-        from mreactor_bench.filters import JUDGED, measure_filters, plot_calibration
+        from mreactor_bench.filters import JUDGED, measure_filters, plot_calibration, seconds_for
         from mreactor_bench.report import markdown
 
         rows, tested = measure_filters(judged or JUDGED)
@@ -178,7 +180,10 @@ def filters(judged: Path | None, plot: Path | None, output: Path | None, debug: 
         if plot is not None:
             plot_calibration(tested, plot)
             click.echo(f"Drew {plot}")
-        _write(output, "filters", {"pairs": len(tested.related), "rows": rows})
+        seconds = seconds_for(UTTERANCES)
+        click.echo(f"{UTTERANCES:,} utterances through all stages in {seconds:.1f} s")
+        speed = {"utterances": UTTERANCES, "seconds": round(seconds, 2)}
+        _write(output, "filters", {"pairs": len(tested.related), "rows": rows, "speed": speed})
 
 
 def _write(output: Path | None, kind: str, values: dict[str, Any]) -> None:

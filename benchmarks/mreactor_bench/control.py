@@ -118,12 +118,17 @@ def _react(
 
 def _correlations(asked: Sequence[float], values: NDArray[np.float64]) -> dict[str, float]:
     """values: (clips, as many as were asked)."""
-    within = [float(spearmanr(asked, row).statistic) for row in values]
+    within = [_rank_correlation(asked, row) for row in values]
     everywhere = np.broadcast_to(np.array(asked), values.shape)
     return {
         "within a clip": float(np.mean(within)),
         "least within a clip": float(np.min(within)),
-        "over all clips": float(spearmanr(everywhere.ravel(), values.ravel()).statistic),
+        "over all clips": _rank_correlation(everywhere.ravel(), values.ravel()),
         "mean at the least": float(values[:, 0].mean()),
         "mean at the most": float(values[:, -1].mean()),
     }
+
+
+def _rank_correlation(asked: Sequence[float] | NDArray[np.float64], values: NDArray) -> float:
+    """Spearman's; 0 for values that stay the same whatever is asked."""
+    return float(spearmanr(asked, values).statistic) if np.ptp(values) > 0 else 0.0

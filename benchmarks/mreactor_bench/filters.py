@@ -5,6 +5,7 @@ The pairs of `judged.csv` share no utterance with those that the similarity was 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mreactor_ref.data.sentences import POLARITIES, compose
 from mreactor_ref.emotion.calibration import Judged, read_judged
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.emotion.semantics import SentenceEncoder
@@ -95,6 +97,17 @@ def measure_filters(path: Path = JUDGED) -> tuple[dict[str, dict[str, float]], F
         "both: eqs. 2 and 3": scores(tested.semantic & tested.affective, right),
     }
     return rows, tested
+
+
+def seconds_for(utterances: int = 1000, seed: int = 0) -> float:
+    """How long all stages take, offline, for so many utterances at once; loading apart."""
+    rng = np.random.default_rng(seed)
+    texts = [compose(rng, int(rng.choice(POLARITIES))) for _ in range(utterances)]
+    recovery = ExpressiveRecovery()
+    recovery.priors(["Hello there."])
+    started = time.perf_counter()
+    recovery.priors(texts)
+    return time.perf_counter() - started
 
 
 def scores(kept: NDArray[np.bool_], right: NDArray[np.bool_]) -> dict[str, float]:

@@ -53,6 +53,8 @@ def read_judged(path: Path = CALIBRATION) -> tuple[Judged, ...]:
         raise UsageError(f"cannot be read: {error.strerror}", path) from error
     except UnicodeDecodeError as error:
         raise UsageError("is not UTF-8 text", path) from error
+    except csv.Error as error:
+        raise UsageError(f"is not csv: {error}", path) from error
     if not found:
         raise UsageError("has no rows", path)
     return tuple(found)

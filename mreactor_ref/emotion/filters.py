@@ -9,7 +9,7 @@ from mreactor_ref.emotion.lexicon import Found
 from mreactor_ref.emotion.priors import LEAST_INTENSITY, Prior
 from mreactor_ref.errors import UsageError
 
-# floating point does not take 0.8 - 0.3 for 0.5
+# floating point does not take 0.8 - 0.5 for 0.3
 SLACK = 1e-9
 
 Verdict = Literal["kept", "unknown", "unrelated", "contradicting", "weak"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -135,8 +136,8 @@ def open_recovery(
     elif options.subject_source == LLM:
         source = _language_model(options, source)
     elif options.subject_source != LEXICON:
-        source = FileSubjects(Path(options.subject_source).expanduser(), source)
-        lexicon = default_lexicon([source.lexicon, *extra])
+        source = own = FileSubjects(Path(os.path.expanduser(options.subject_source)), source)
+        lexicon = default_lexicon([own.lexicon, *extra])
     if options.subject_source != LLM and options.llm_model:
         raise UsageError("--llm-model without --subject-source llm", fix="add it")
     return ExpressiveRecovery(source, lexicon, similarity, thresholds)

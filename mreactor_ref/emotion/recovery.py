@@ -19,16 +19,27 @@ from mreactor_ref.emotion.priors import Prior
 from mreactor_ref.emotion.semantics import Similarity
 from mreactor_ref.emotion.subjects import Proposal, SubjectSource, TableSubjects
 
-# Of an utterance, more than the sentence encoder reads, and than VADER hears in a bearable time.
+# Of an utterance, about what the sentence encoder reads, and no more than VADER hears in a bearable
+# time: it grows with their square. Any other sign counts as a word, since for VADER an emoji is.
 MOST_WORDS = 200
 
-# Words without which hardly an English sentence of some length does, and that are none elsewhere.
+# A quarter of the words of English speech are among these, and hardly one of other languages, for
+# words that are common there too (is, to, was, we, for, my) are left out.
 ENGLISH = frozenset(
-    {"the", "and", "of", "to", "that", "it", "is", "was", "you", "with", "for", "this", "have"}
-    | {"are", "they", "we", "she", "my", "your", "not", "what", "all", "were", "when", "there"}
-    | {"can", "had", "their", "been", "has", "would", "which", "about", "it's", "don't", "i'm"}
+    {"the", "and", "but", "that", "it", "this", "these", "those", "with", "from", "into", "about"}
+    | {"before", "after", "again", "through", "while", "where", "when", "why", "how", "what"}
+    | {"which", "who", "if", "then", "than", "because", "there", "not", "never", "always", "every"}
+    | {"you", "your", "him", "his", "she", "they", "them", "their", "our", "someone", "everyone"}
+    | {"something", "everything", "another", "only", "just", "really", "been", "were", "did"}
+    | {"can", "could", "will", "would", "should", "know", "think", "want", "going", "time"}
+    | {"it's", "that's", "there's", "i'm", "i've", "he's", "she's", "you're", "we're", "they're"}
+    | {"don't", "can't", "didn't"}
 )
-ENOUGH_WORDS = 8  # to tell whether they are English
+ENOUGH_WORDS = 12  # to tell whether they are English
+LEAST_ENGLISH = 0.08  # of the words
+
+_PIECE = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|[^\W\d_]")  # other letters one by one, for want of spaces
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ class ExpressiveRecovery:
         """For each utterance every subject, its scores and verdict, and the priors that remain."""
         cut = {text: self._check(text) for text in utterances}
         spoken = list(dict.fromkeys(text for text in cut.values() if text))
+        self._check_language(spoken)
         found = dict(zip(spoken, self._explain(spoken), strict=True))
         return [
             _as_said(text, found[cut[text]]) if cut[text] else _nothing_said(text)
@@ -142,22 +154,27 @@ class ExpressiveRecovery:
 
     def _check(self, text: str) -> str:
         """What of an utterance is used, empty without words; notes what is odd about it."""
-        words = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
-        if len(words) > MOST_WORDS:
+        ends = [piece.end() for piece in _PIECE.finditer(text)]
+        if len(ends) > MOST_WORDS:
             self._note(
                 "long",
-                f"an utterance has {len(words)} words: its prior comes from the first {MOST_WORDS} "
+                f"an utterance has {len(ends)} words: its prior comes from the first {MOST_WORDS} "
                 "(give the words as srt, vtt or json, with a cue a sentence; said once a run)",
             )
-            text = " ".join(text.split()[:MOST_WORDS])
-        if len(words) >= ENOUGH_WORDS and not ENGLISH.intersection(words):
+            text = text[: ends[MOST_WORDS - 1]]
+        return text if re.search(r"[^\W_]", text) else ""
+
+    def _check_language(self, spoken: Sequence[str]) -> None:
+        """Note it if these do not look English, all of them together."""
+        words = [w for text in spoken for w in _WORD.findall(text.lower().replace("\u2019", "'"))]
+        english = sum(word in ENGLISH for word in words)
+        if len(words) >= ENOUGH_WORDS and english < LEAST_ENGLISH * len(words):
             self._note(
                 "foreign",
-                "an utterance has no common English word: the lexicons are English, so priors "
-                "of other languages are near neutral (--sentence-encoder and --lexicon take "
-                "others; said once a run)",
+                "what is said does not look English, and the lexicons are: priors of other "
+                "languages mean little (--sentence-encoder and --lexicon take others; said once a "
+                "run)",
             )
-        return text if words else ""
 
     def _note(self, about: str, text: str) -> None:
         if about not in self._noted:

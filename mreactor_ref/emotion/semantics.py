@@ -23,6 +23,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from zipfile import BadZipFile
@@ -61,8 +62,10 @@ class SentenceEncoder:
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D) float32, each row of length 1. What a text is longer than the model is cut."""
+        # Half a surrogate pair, which a transcript in JSON can hold, is refused by tokenizers.
+        whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         return self._model.encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+            whole, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
         ).reshape(len(texts), -1)
 
 
@@ -102,7 +105,7 @@ class Basis:
         directions = _unit(subjects - subject_mean)
         cosine = _unit(utterances - utterance_mean) @ directions.T  # (U, K)
         others = _unit(self.background - utterance_mean) @ directions.T  # (N, K)
-        return (cosine - others.mean(axis=0)) / others.std(axis=0)
+        return (cosine - others.mean(axis=0)) / np.maximum(others.std(axis=0), 1e-12)
 
 
 class Similarity:
@@ -176,18 +179,20 @@ def _kept_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
     """The basis from the user's cache, or a new one put there where that can be done."""
     path = cache_folder() / "priors" / f"{_basis_key(encoder, table)}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, for np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Basis(**{name: stored[name] for name in Basis.__dataclass_fields__})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         basis = make_basis(encoder, table)  # not there yet, or damaged
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
         with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **vars(basis))
         partial.replace(path)
-    except OSError:
-        pass  # a cache that cannot be written costs seconds, and nothing else
+    except OSError:  # a cache that cannot be written costs seconds, and nothing else
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return basis
 
 

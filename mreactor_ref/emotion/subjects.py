@@ -39,13 +39,12 @@ class Proposal:
 
 
 class SubjectSource(Protocol):
-    """Proposes subjects for utterances.
+    """Proposes subjects for utterances."""
 
-    Attributes:
-        notes: what the user should know, a line each, said once; may grow while it works.
-    """
-
-    notes: list[str]
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know, a line each, said once; may grow while it works."""
+        ...
 
     def propose(self, utterances: Sequence[str]) -> list[Proposal]:
         """A proposal for each utterance, in their order; an empty one where nothing comes."""
@@ -130,8 +129,10 @@ def check_subjects(subjects: Sequence[str]) -> tuple[str, ...]:
 
     Raises: UsageError.
     """
-    found = {tidy(subject): " ".join(subject.split()) for subject in reversed(subjects)}
-    kept = tuple(reversed(found.values()))
+    found: dict[str, str] = {}
+    for subject in subjects:
+        found.setdefault(tidy(subject), " ".join(subject.split()))
+    kept = tuple(found.values())
     for subject in kept:
         if not subject or len(subject) > LONGEST_SUBJECT:
             raise UsageError(f"subject {subject!r} does not have 1 to {LONGEST_SUBJECT} characters")
@@ -143,9 +144,10 @@ def check_subjects(subjects: Sequence[str]) -> tuple[str, ...]:
 def _read_file(path: Path) -> tuple[dict[str, tuple[str, ...]], list[Prior]]:
     """Subjects by tidy utterance, and the priors that the file gives some of them."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", path) from error
+        fix = "a source of subjects is lexicon, llm or a JSON file"
+        raise UsageError(f"cannot be read: {error.strerror}", path, fix) from error
     except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
         raise UsageError(f"is not JSON: {error}", path) from error
     if not isinstance(content, dict) or not content:
@@ -172,15 +174,11 @@ def _entry(entry: Any, priors: list[Prior]) -> str:
             f"{entry!r} is no subject",
             fix=f"a string, or an object with {', '.join(Prior.__dataclass_fields__)}",
         )
-    values = dict(entry)
-    try:
-        prior = Prior(
-            str(values["subject"]),
-            str(values["emotion"]).lower(),
-            float(values["polarity"]),
-            float(values["intensity"]),
-        )
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{entry!r} has a value that is no number") from error
+    subject, emotion, polarity, intensity = (entry[name] for name in Prior.__dataclass_fields__)
+    if not isinstance(subject, str) or not isinstance(emotion, str):
+        raise UsageError(f"{entry!r} has a subject or an emotion that is no string")
+    if not {type(polarity), type(intensity)} <= {int, float}:  # True would count as 1
+        raise UsageError(f"{entry!r} has a polarity or an intensity that is no number")
+    prior = Prior(subject, emotion.lower(), polarity, intensity)
     priors.append(prior)
     return prior.subject
