@@ -160,7 +160,6 @@ def test_transcripts_that_give_orders(first, caplog):
     unanswered = sum(way in NO_ANSWER for way in ways.values())
     assert unanswered > 10
     assert sum(note.startswith("the language model did not") for note in asking.notes) == 1
-    assert any(f"{unanswered} utterances" in note for note in asking.notes)
     assert sum("asking about" in line for line in caplog.messages) == 50
     assert_silent("\n".join([*caplog.messages, *asking.notes]))
     kept = [entry.read_bytes() for entry in asking.cache.iterdir()]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from mreactor_ref.data.draws import motion_energy
 from mreactor_ref.data.dyads import Dyad, load_dyads
@@ -131,4 +131,6 @@ def _correlations(asked: Sequence[float], values: NDArray[np.float64]) -> dict[s
 
 def _rank_correlation(asked: Sequence[float] | NDArray[np.float64], values: NDArray) -> float:
     """Spearman's; 0 for values that stay the same whatever is asked."""
-    return float(spearmanr(asked, values).statistic) if np.ptp(values) > 0 else 0.0
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(np.corrcoef(rankdata(asked), rankdata(values))[0, 1])

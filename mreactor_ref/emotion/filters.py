@@ -83,7 +83,7 @@ def _verdict(
 ) -> Verdict:
     if found is None or gap is None:
         return "unknown"
-    if similarity < thresholds.semantic:
+    if not similarity >= thresholds.semantic:  # so that no number is unrelated
         return "unrelated"
     if gap > thresholds.polarity + SLACK:
         return "contradicting"

@@ -58,8 +58,8 @@ CLICK_OPTIONS = (
         "--lexicon",
         multiple=True,
         metavar="FORMAT=FILE",
-        help="A lexicon that goes before the package's own: table, vader, warriner, anew, swn, "
-        "nrc or liwc. Several: the first that knows a subject answers.",
+        help="A lexicon that goes before the package's own: table, vader, warriner, anew, "
+        "sentiwordnet, nrc or liwc. Several: the first that knows a subject answers.",
     ),
     click.option(
         "--sentence-encoder",
@@ -138,8 +138,9 @@ def open_recovery(
     elif options.subject_source != LEXICON:
         source = own = FileSubjects(Path(os.path.expanduser(options.subject_source)), source)
         lexicon = default_lexicon([own.lexicon, *extra])
-    if options.subject_source != LLM and options.llm_model:
-        raise UsageError("--llm-model without --subject-source llm", fix="add it")
+    if options.subject_source != LLM and (options.llm_model or options.llm_base_url):
+        given_name = "--llm-model" if options.llm_model else "--llm-base-url"
+        raise UsageError(f"{given_name} without --subject-source llm", fix="add it")
     return ExpressiveRecovery(source, lexicon, similarity, thresholds)
 
 

@@ -77,7 +77,7 @@ class Prior:
 
     Attributes:
         subject: what the utterance is about, in a word or two.
-        emotion: one of `signals.EMOTIONS`.
+        emotion: one of `EMOTION_AFFECT`.
         polarity: s, in [-1, 1], negative to positive.
         intensity: phi, in [0, 1], calm to aroused.
 
@@ -91,8 +91,8 @@ class Prior:
     intensity: float
 
     def __post_init__(self) -> None:
-        if self.emotion not in EMOTIONS:
-            raise UsageError(f"emotion is {self.emotion!r}, not one of {', '.join(EMOTIONS)}")
+        if self.emotion not in EMOTION_AFFECT:
+            raise UsageError(f"emotion is {self.emotion!r}, not one of {', '.join(EMOTION_AFFECT)}")
         if not -1 <= self.polarity <= 1:
             raise UsageError(f"polarity is {self.polarity}, not -1 to 1")
         if not 0 <= self.intensity <= 1:

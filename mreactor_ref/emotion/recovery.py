@@ -84,7 +84,8 @@ class ExpressiveRecovery:
         thresholds: Thresholds | None = None,
     ):
         self.lexicon = lexicon or default_lexicon()
-        self.similarity = similarity or Similarity([p.subject for p in self.lexicon.subjects])
+        table = self.lexicon.subjects or default_lexicon().subjects
+        self.similarity = similarity or Similarity([prior.subject for prior in table])
         self.source = source or TableSubjects(self.similarity)
         self.thresholds = thresholds or Thresholds()
         self.notes: list[str] = []

@@ -25,6 +25,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.emotion.calibration import fit_curve, probability, read_judged
-from mreactor_ref.features.pretrained import load_pretrained
+from mreactor_ref.features.pretrained import load_model, load_pretrained
 
 DEFAULT_ENCODER = "minilm"
 BATCH = 32
@@ -72,6 +73,8 @@ class SentenceEncoder:
 def _load(name: str, **options: Any) -> Any:
     from sentence_transformers import SentenceTransformer
 
+    if Path(name, "config.json").is_file():
+        load_model(name, **options)  # refuses missing weights, which SentenceTransformer makes up
     return SentenceTransformer(name, device="cpu", **options)
 
 

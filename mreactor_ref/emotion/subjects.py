@@ -180,5 +180,7 @@ def _entry(entry: Any, priors: list[Prior]) -> str:
     if not {type(polarity), type(intensity)} <= {int, float}:  # True would count as 1
         raise UsageError(f"{entry!r} has a polarity or an intensity that is no number")
     prior = Prior(subject, emotion.lower(), polarity, intensity)
+    if any(tidy(p.subject) == tidy(subject) and p != prior for p in priors):
+        raise UsageError(f"{subject!r} has another prior elsewhere in the file")
     priors.append(prior)
     return prior.subject

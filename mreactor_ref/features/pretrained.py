@@ -11,6 +11,8 @@ from mreactor_ref.errors import UsageError
 
 T = TypeVar("T")
 
+BROKEN = (OSError, ValueError, KeyError, TypeError, ImportError)  # what a folder may raise
+
 HUB_SECONDS = 10  # to answer whether a model exists, before a download with its many retries
 UNUSED_WEIGHTS = ("pooler.", "masked_spec_embed")  # checkpoints leave these out; nothing reads them
 
@@ -27,6 +29,7 @@ def load_pretrained(kind: str, name: str, load: Callable[..., T]) -> T:
         UsageError: no such folder or model, no network, or files that are not such a model.
     """
     from huggingface_hub import HfApi
+    from safetensors import SafetensorError
 
     folder = Path(name).expanduser()
     is_path = folder.is_absolute() or name.startswith(".") or len(folder.parts) > 2
@@ -37,7 +40,7 @@ def load_pretrained(kind: str, name: str, load: Callable[..., T]) -> T:
         if folder.is_dir():
             try:
                 return load(str(folder), **local)
-            except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            except (*BROKEN, SafetensorError) as error:
                 raise UsageError(
                     f"the {kind} cannot be loaded: {_first_line(error)}",
                     name,
