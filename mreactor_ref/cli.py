@@ -152,7 +152,11 @@ def priors(
         for note in opened.notes:
             click.echo(f"Note: {note}", err=True)
     if as_json:
-        click.echo(json.dumps([as_dict(e) for e in explanations], indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                [as_dict(e, opened.thresholds) for e in explanations], indent=2, ensure_ascii=False
+            )
+        )
     else:
         click.echo("\n\n".join(as_table(e, opened.thresholds) for e in explanations))
 

@@ -86,6 +86,7 @@ def test_every_option_reaches_the_run(place):
     }
     told = json.loads((place / "out" / "a.priors.json").read_text())
     assert [row["verdict"] for row in told[0]["candidates"]] == ["kept"]
+    assert told[0]["thresholds"] == {"semantic": 0.25, "polarity": 0.75, "intensity": 0.125}
     assert told[0]["priors"] == [
         {"subject": "Luck", "emotion": "joy", "polarity": 0.7, "intensity": 0.5}
     ]

@@ -12,12 +12,13 @@ HEADER = ("subject", "cosine", "similarity", "emotion", "polarity", "intensity",
 NUMBERS = {"cosine", "similarity", "polarity", "intensity", "gap"}
 
 
-def as_dict(explanation: Explanation) -> dict[str, Any]:
+def as_dict(explanation: Explanation, thresholds: Thresholds) -> dict[str, Any]:
     """For JSON: the utterance, every candidate with its scores and verdict, and the priors."""
     return {
         "utterance": explanation.utterance,
         "polarity": round(explanation.polarity, 4),
         "source": explanation.source,
+        "thresholds": asdict(thresholds),
         "candidates": [_candidate(candidate) for candidate in explanation.candidates],
         "priors": [_rounded(asdict(prior)) for prior in explanation.priors],
     }

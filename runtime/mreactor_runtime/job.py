@@ -307,7 +307,11 @@ def explain_with(recovery: ExpressiveRecovery) -> Explain:
     def explain(clip: SpeakerClip) -> Any:
         texts = [utterance.text for utterance in clip.utterances]
         return [
-            {"start": utterance.start, "end": utterance.end, **as_dict(explanation)}
+            {
+                "start": utterance.start,
+                "end": utterance.end,
+                **as_dict(explanation, recovery.thresholds),
+            }
             for utterance, explanation in zip(clip.utterances, recovery.explain(texts), strict=True)
         ]
 
