@@ -48,27 +48,48 @@ class Attend(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         if not self.fused:
             return self.weights(queries, keys, bias) @ values
-        lead = torch.broadcast_shapes(queries.shape[:-2], keys.shape[:-2], values.shape[:-2])
-        q, k, v = (
-            x.expand(*lead, *x.shape[-2:]).flatten(0, -4) for x in (queries, keys, values)
-        )  # (B S, H, T, d)
-        bias = bias.expand(*lead, *bias.shape[-2:]).flatten(0, -4)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).unflatten(0, lead[:-1])
+        # Clips beside heads, so that the reactions are the first axis: the bias, which is the same
+        # for all of them, then needs no copy for each. What is expanded is written out in a graph,
+        # so only what must be is.
+        clips, reactions, heads = queries.shape[:3]
+        if _is_one(keys.shape[1]):
+            keys = keys.expand(-1, reactions, -1, -1, -1)
+        if _is_one(bias.shape[2]):
+            bias = bias.expand(-1, -1, heads, -1, -1)
+        q, k, v, bias = (
+            x.transpose(0, 1).flatten(1, 2) for x in (queries, keys, values, bias)
+        )  # (S, B H, T, d), (1, B H, T, T)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return out.unflatten(1, (clips, heads)).transpose(0, 1)  # (B, S, H, T, d)
+
+
+def _is_one(size: int | torch.SymInt) -> bool:
+    """Whether an axis is 1 wherever it is. A traced axis that is free is not asked."""
+    return isinstance(size, int) and size == 1
 
 
 class Decay(nn.Module):
-    """The bias -eps_h |x - y| with a learned positive rate eps_h per head (D.1)."""
+    """The bias -eps_h |x - y| with a learned positive rate eps_h per head (D.1).
+
+    `keep` takes the bias of the last length again; the runtime sets it, with rates that stay.
+    """
 
     def __init__(self, heads: int):
         super().__init__()
+        self.keep = False
+        self._kept: Tensor | None = None
         rates = torch.logspace(math.log10(SLOWEST_DECAY), math.log10(FASTEST_DECAY), heads)
         self.log_rate = nn.Parameter(rates.log())  # exp keeps the rate positive
 
     def forward(self, frames: int) -> Tensor:
         """(H, T, T)."""
+        if self.keep and self._kept is not None and self._kept.shape[-1] == frames:
+            return self._kept
         position = torch.arange(frames, device=self.log_rate.device, dtype=self.log_rate.dtype)
         distance = (position[:, None] - position[None, :]).abs()  # (T, T)
-        return -self.log_rate.exp()[:, None, None] * distance
+        bias = -self.log_rate.exp()[:, None, None] * distance
+        self._kept = bias if self.keep else None
+        return bias
 
 
 def key_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:

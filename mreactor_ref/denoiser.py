@@ -125,15 +125,16 @@ class Layer(nn.Module):
         modulation: Tensor,
         mask: Tensor,
         attend_subject: Callable[[Tensor], Tensor],
+        part: slice = slice(None),
     ) -> Tensor:
-        """x (B, S, T, D), modulation (..., 3 sublayers, 1, D), mask (B, T)."""
+        """x (B, S, T, D), modulation (..., 3 sublayers, 1, D), mask (B, T); `part` of sublayers."""
         sublayers: list[Callable[[Tensor], Tensor]] = [self.feedforward]
         if self.subject is not None:
             sublayers.insert(0, attend_subject)
         if self.relative is not None:
             relative = self.relative
             sublayers.insert(0, lambda y: relative(y, mask))
-        for i, sublayer in enumerate(sublayers):
+        for i, sublayer in list(enumerate(sublayers))[part]:
             first = MODULATIONS * i
             shift, scale, gate = (modulation[..., first + j, :, :] for j in range(MODULATIONS))
             x = x + gate * sublayer(self.norm(x) * (1 + scale) + shift)
@@ -187,7 +188,8 @@ class Denoiser(nn.Module):
         """
         device = self.null_token.device
         none = torch.full((), NO_EMOTION, dtype=torch.long, device=device)
-        prior = self.prior(none, torch.zeros(2, device=device))  # (D)
+        affect = torch.zeros(2, device=device, dtype=self.null_token.dtype)
+        prior = self.prior(none, affect)  # (D)
         return [attention.null(self.null_token, prior) for attention in self.subject_attentions()]
 
     def forward(
@@ -203,12 +205,18 @@ class Denoiser(nn.Module):
         training. `attend(layer, queries)` is the attention to the speaker.
         """
         x = tokens
-        rows = modulation[..., None, :]  # (..., M, 1, D)
-        size = (modulation.shape[-2] - 2) // len(self.layers)
         for i, layer in enumerate(self.layers):
-            own = rows[..., i * size : (i + 1) * size, :, :]
-            x = layer(x, own, mask, lambda y, i=i: attend(i, y))
-        shift, scale = rows[..., -2, :, :], rows[..., -1, :, :]
+            x = layer(x, self.rows(modulation, i), mask, lambda y, i=i: attend(i, y))
+        return self.finish(x, modulation)
+
+    def rows(self, modulation: Tensor, i: int) -> Tensor:
+        """The modulations of layer i, (..., M, D) -> (..., 3 sublayers, 1, D)."""
+        size = (modulation.shape[-2] - 2) // len(self.layers)
+        return modulation[..., i * size : (i + 1) * size, None, :]
+
+    def finish(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """After the last layer: tokens (B, S, T, D) -> clean (B, S, T, 83)."""
+        shift, scale = modulation[..., -2, None, :], modulation[..., -1, None, :]
         return self.out(self.norm(x) * (1 + scale) + shift)
 
     def tokens(self, noisy: Tensor, style: Tensor, mask: Tensor) -> Tensor:

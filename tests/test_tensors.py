@@ -7,6 +7,7 @@ from mreactor_ref.config import ATTENTIONS, CONFIGS
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.tensors import (
+    ATTENTION,
     DENOISER,
     ENCODER,
     MODULATOR,
@@ -14,6 +15,7 @@ from mreactor_runtime.tensors import (
     dynamic_shapes,
     example_inputs,
     graphs,
+    kernel_graphs,
 )
 
 MINI = replace(CONFIGS["mini"], width=128, layers=4)
@@ -59,10 +61,30 @@ def test_without_cross_attention_the_denoiser_takes_the_condition():
     assert not {"keys", "values"} & {*names, *by_name(table[ENCODER])}
 
 
+def test_the_attention_graph_is_optional_and_has_what_its_kind_has():
+    assert ATTENTION not in graphs(MINI)
+    tokens = ("B", "S", "T", 128)
+    paper = kernel_graphs(MINI)[ATTENTION]
+    assert by_name(paper) == {
+        "tokens": tokens,
+        "keys": ("B", "T", 128),
+        "values": tokens,
+        "mask": ("B", "T"),
+        "relative": tokens,
+        "subject": tokens,
+    }
+    assert [tensor.name for tensor in paper.outputs] == ["relative", "subject"]
+    assert paper.symbols == ("B", "S", "T")
+    alone = by_name(kernel_graphs(replace(MINI, attention="self"))[ATTENTION])
+    assert list(alone) == ["tokens", "mask", "relative"]
+    cross = by_name(kernel_graphs(replace(MINI, attention="cross"))[ATTENTION])
+    assert list(cross) == ["tokens", "keys", "values", "mask", "subject"]
+
+
 @pytest.mark.parametrize("frames", [1, 2, 20, 300])
 def test_examples_fit_the_table(frames):
     sizes = SIZES | {"T": frames}
-    for spec in graphs(MINI).values():
+    for spec in (graphs(MINI) | kernel_graphs(MINI)).values():
         examples = example_inputs(spec, sizes, seed=3)
         assert list(examples) == [tensor.name for tensor in spec.inputs]
         for tensor in spec.inputs:

@@ -2,68 +2,41 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 
 import onnx
 import torch
-from torch import Tensor, nn
 
-from mreactor_ref.denoiser import Context
-from mreactor_ref.errors import MReactorError
-from mreactor_ref.model import Batch, MReactor
+from mreactor_export.operators import (
+    DECOMPOSED,
+    OPERATOR,
+    check_form,
+    check_opset,
+)
+from mreactor_export.precision import FP32, MIXED, convert, halved, precision_of
+from mreactor_export.traced import Graph
+from mreactor_ref.errors import MReactorError, UsageError
+from mreactor_ref.model import MReactor
 from mreactor_runtime.tensors import (
-    DENOISER,
-    ENCODER,
-    MODULATOR,
     GraphSpec,
     dynamic_shapes,
     example_inputs,
     graphs,
+    kernel_graphs,
 )
 
 # Sizes of the example that is traced: none is 0 or 1, which would become constants, no two are
 # equal, and none is a width of the model.
 TRACED = {"B": 2, "S": 3, "T": 37, "N": 5}
+SCOPES = "pkg.torch.onnx.name_scopes"  # the tracer's note of where in the model a node came from
 
 
 class ExportError(MReactorError):
     """A graph that cannot be trusted: it was refused, or an axis lost its freedom."""
-
-
-class Graph(nn.Module):
-    """What is traced: the tensors of the table, in their order, in and out."""
-
-    def __init__(self, model: MReactor, spec: GraphSpec):
-        super().__init__()
-        self.model, self.spec = model, spec
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        names = [tensor.name for tensor in self.spec.inputs]
-        return CALLS[self.spec.name](self, dict(zip(names, tensors, strict=True)))
-
-    def encode(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        context = self.model.encode(Batch(**inputs))
-        return tuple(getattr(context, tensor.name) for tensor in self.spec.outputs)
-
-    def modulate(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return (self.model.modulate(**inputs),)
-
-    def denoise(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """One step, both branches of guidance. What the kind of attention lacks stays empty."""
-        context = Context(
-            **{
-                field.name: inputs.pop(field.name, inputs["noisy"].new_empty(0))
-                for field in fields(Context)
-            }
-        )
-        return (self.model.denoise(context=context, **inputs),)
-
-
-CALLS = {ENCODER: Graph.encode, MODULATOR: Graph.modulate, DENOISER: Graph.denoise}
 
 
 @contextmanager
@@ -82,34 +55,91 @@ def _quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def check_options(opset: int, precision: str, form: str) -> None:
+    """Raises: UsageError for an option of `export_graph` that is not known, or does not fit."""
+    check_opset(opset)
+    halved(precision)
+    check_form(form, opset)
+    if form == OPERATOR and precision == MIXED:
+        raise UsageError(
+            "mixed keeps the softmax in fp32, which attention in one operator has inside",
+            fix="use fp16 or bf16, or the decomposed form",
+        )
+
+
 def export_graph(
-    model: MReactor, spec: GraphSpec, opset: int, metadata: Mapping[str, str]
+    model: MReactor,
+    spec: GraphSpec,
+    opset: int,
+    metadata: Mapping[str, str],
+    *,
+    precision: str = FP32,
+    form: str = DECOMPOSED,
+    layer: int = 0,
 ) -> bytes:
     """One graph as the bytes of one ONNX file, checked.
 
-    Raises: ExportError where a dynamic axis was specialised, a name or type differs from the
-        table, or `onnx.checker` refuses the graph.
+    Args:
+        opset: one of `operators.OPSETS`.
+        metadata: beside what is said of each graph: its name, symbols, precision and form.
+        precision: one of `precision.PRECISIONS`; inputs and outputs stay as the table says.
+        form: of attention; `operators.attention_form` knows which.
+        layer: whose attention the graph `attention` is.
+    Raises:
+        UsageError: an option that is not known, or they do not fit.
+        ExportError: a dynamic axis was specialised, a name or type differs from the table, or
+            `onnx.checker` refuses the graph.
+        PrecisionError: a weight is beyond the range of the precision.
     """
-    model.fuse_attention(False)
-    examples, shapes = example_inputs(spec, TRACED), dynamic_shapes(spec)
-    with _quiet_exporter(), torch.no_grad():
-        program = torch.onnx.export(
-            Graph(model, spec).eval(),
-            args=tuple(examples.values()),
-            dynamic_shapes={"tensors": tuple(shapes[name] for name in examples)},
-            input_names=[tensor.name for tensor in spec.inputs],
-            output_names=[tensor.name for tensor in spec.outputs],
-            opset_version=opset,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
+    check_options(opset, precision, form)
+    proto = _trace(Graph(model, spec, layer), opset, form)
+    name_nodes(proto.graph)
     remove_trace(proto)
-    for key, value in metadata.items():
+    own = {"graph": spec.name, "symbols": " ".join(spec.symbols), "attention": form}
+    for key, value in (*metadata.items(), *own.items()):
         proto.metadata_props.add(key=key, value=value)
+    proto = convert(proto, precision_of(spec.name, precision))
     check_graph(proto, spec)
     return proto.SerializeToString()
+
+
+def _trace(graph: Graph, opset: int, form: str) -> onnx.ModelProto:
+    spec = graph.spec
+    examples, shapes = example_inputs(spec, TRACED), dynamic_shapes(spec)
+    graph.model.fuse_attention(form == OPERATOR)
+    try:
+        with _quiet_exporter(), torch.no_grad():
+            program = torch.onnx.export(
+                graph.eval(),
+                args=tuple(examples.values()),
+                dynamic_shapes={"tensors": tuple(shapes[name] for name in examples)},
+                input_names=[tensor.name for tensor in spec.inputs],
+                output_names=[tensor.name for tensor in spec.outputs],
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        graph.model.fuse_attention(False)
+    assert program is not None
+    return program.model_proto
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Name each node by the part of the model it came from, as in `layers.0.relative/MatMul`.
+
+    Profiles and the layers of a plan then say what they are about. A second node of the same name
+    has a number behind it.
+    """
+    taken: dict[str, int] = {}
+    for node in graph.node:
+        notes = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = ast.literal_eval(notes.get(SCOPES, "[]"))[:-1]  # the last is the operator
+        part = next((scope for scope in scopes[-1:] if scope.startswith("model.")), "")
+        part = part.removeprefix("model.").removeprefix("denoiser.")
+        name = f"{part}/{node.op_type}" if part else node.op_type
+        taken[name] = count = taken.get(name, 0) + 1
+        node.name = name if count == 1 else f"{name}_{count}"
 
 
 def remove_trace(proto: onnx.ModelProto) -> None:
@@ -118,7 +148,7 @@ def remove_trace(proto: onnx.ModelProto) -> None:
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     for owner in (graph, *graph.node, *values):
         for i in reversed(range(len(owner.metadata_props))):
-            if owner.metadata_props[i].key.startswith("pkg."):
+            if owner.metadata_props[i].key.startswith(("pkg.", "namespace")):
                 del owner.metadata_props[i]
 
 
@@ -153,11 +183,23 @@ def export_graphs(
     opset: int,
     metadata: Mapping[str, str] | None = None,
     report: Callable[[str], None] | None = None,
+    *,
+    precision: str = FP32,
+    form: str = DECOMPOSED,
+    kernels: bool = False,
 ) -> dict[str, bytes]:
-    """All graphs of a model: file name -> content. `report` hears each graph's name."""
+    """All graphs of a model: file name -> content. Options and errors are `export_graph`'s.
+
+    Args:
+        report: hears each graph's name.
+        kernels: also the graphs that no run needs, `tensors.kernel_graphs`.
+    """
+    specs = graphs(model.config) | (kernel_graphs(model.config) if kernels else {})
     files = {}
-    for name, spec in graphs(model.config).items():
+    for name, spec in specs.items():
         if report is not None:
             report(name)
-        files[f"{name}.onnx"] = export_graph(model, spec, opset, metadata or {})
+        files[f"{name}.onnx"] = export_graph(
+            model, spec, opset, metadata or {}, precision=precision, form=form
+        )
     return files

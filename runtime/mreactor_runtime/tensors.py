@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     import torch
 
 ENCODER, MODULATOR, DENOISER = "encoder", "modulator", "denoiser"
+ATTENTION = "attention"  # for parity and kernel work; no run needs it
 
 # Names of tensors; those of the speaker's streams are `signals.STREAMS`.
 PRESENT, MASK, EMOTION, AFFECT, SMOOTHNESS = "present", "mask", "emotion", "affect", "smoothness"
 CONDITION, KEYS, VALUES, STYLE = "condition", "keys", "values", "style"
 TIMESTEP, MODULATION = "timestep", "modulation"
 NOISY, GUIDANCE, CLEAN = "noisy", "guidance", "clean"
+TOKENS, RELATIVE, SUBJECT = "tokens", "relative", "subject"
 
 CLIPS, REACTIONS, FRAMES, STEPS = SYMBOLS = ("B", "S", "T", "N")
 AFFECT_WIDTH = 2  # polarity, intensity
@@ -138,6 +140,24 @@ def graphs(config: ModelConfig) -> dict[str, GraphSpec]:
         outputs=(_float(CLEAN, "B", "S", "T", REACTION),),
     )
     return {graph.name: graph for graph in (encoder, modulator, denoiser)}
+
+
+def kernel_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
+    """The graphs that no run needs: `attention`, the attentions of one layer alone.
+
+    `relative` is the attention of the tokens to each other, `subject` that of the same tokens to
+    the speaker. Each is there where the model's kind of attention has it.
+    """
+    width, kind = config.width, config.attention
+    inputs = [_float(TOKENS, "B", "S", "T", width)]
+    outputs = []
+    if kind != "cross":
+        outputs.append(_float(RELATIVE, "B", "S", "T", width))
+    if kind != "self":
+        inputs += [_float(KEYS, "B", "T", width), _float(VALUES, "B", "S", "T", width)]
+        outputs.append(_float(SUBJECT, "B", "S", "T", width))
+    mask = TensorSpec(MASK, ("B", "T"), "bool", 0, 1)
+    return {ATTENTION: GraphSpec(ATTENTION, (*inputs, mask), tuple(outputs))}
 
 
 def example_inputs(

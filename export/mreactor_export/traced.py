@@ -1,0 +1,116 @@
+"""What is traced into the graphs: the reference's own parts, arranged to do no work twice.
+
+The denoiser runs both branches of guidance as reactions of one batch: the first S with the speaker,
+the last S without. What they share is made once: the tokens and the first attention of the frames
+to each other. What no step changes, the output of the attention to the dropped condition, is a
+constant of the graph.
+
+The bias of an attention, -eps |x - y| and the mask, is made again at every step, on purpose: it is
+one pass over (H, T, T) where the scores take several over (S, H, T, T). As an input, made once a
+clip, it was not faster on a CPU, and it is L H T^2 numbers to keep: 54 MiB for base and 768 frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from mreactor_ref.denoiser import Context, Denoiser, Layer, guide
+from mreactor_ref.model import Batch, MReactor
+from mreactor_runtime.tensors import ATTENTION, DENOISER, ENCODER, MODULATOR, GraphSpec
+
+
+class Graph(nn.Module):
+    """The tensors of the table, in their order, in and out.
+
+    Args:
+        layer: of the model, that the graph of attention alone is made from.
+    """
+
+    null: Tensor
+
+    def __init__(self, model: MReactor, spec: GraphSpec, layer: int = 0):
+        super().__init__()
+        self.model, self.spec, self.layer = model, spec, layer
+        with torch.no_grad():
+            null = model.denoiser.null_outputs()
+        self.register_buffer("null", torch.stack(null) if null else torch.empty(0))  # (L, D)
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        names = [tensor.name for tensor in self.spec.inputs]
+        return CALLS[self.spec.name](self, dict(zip(names, tensors, strict=True)))
+
+    def encode(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        context = self.model.encode(Batch(**inputs))
+        return tuple(getattr(context, tensor.name) for tensor in self.spec.outputs)
+
+    def modulate(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return (self.model.modulate(**inputs),)
+
+    def denoise(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """One step, both branches of guidance. What the kind of attention lacks stays empty."""
+        context = Context(
+            **{
+                field.name: inputs.pop(field.name, inputs["noisy"].new_empty(0))
+                for field in fields(Context)
+            }
+        )
+        return (denoise(self.model.denoiser, self.null, context=context, **inputs),)
+
+    def attend(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The attentions of one layer, each of the same tokens."""
+        layer = self.model.denoiser.layers[self.layer]
+        assert isinstance(layer, Layer)
+        tokens, mask = inputs["tokens"], inputs["mask"]
+        made = {}
+        if layer.relative is not None:
+            made["relative"] = layer.relative(tokens, mask)
+        if layer.subject is not None:
+            made["subject"] = layer.subject(tokens, inputs["keys"], inputs["values"], mask)
+        return tuple(made[tensor.name] for tensor in self.spec.outputs)
+
+
+CALLS = {
+    ENCODER: Graph.encode,
+    MODULATOR: Graph.modulate,
+    DENOISER: Graph.denoise,
+    ATTENTION: Graph.attend,
+}
+
+
+def denoise(
+    denoiser: Denoiser,
+    null: Tensor,
+    noisy: Tensor,
+    modulation: Tensor,
+    context: Context,
+    mask: Tensor,
+    guidance: Tensor,
+) -> Tensor:
+    """`Denoiser.denoise`, (B, S, T, 83) -> (B, S, T, 83), with `null` (L, D) of `null_outputs`."""
+    count = noisy.shape[1]
+    x = denoiser.tokens(noisy, context.style, mask)  # (B, S, T, D)
+    if denoiser.kind == "self":
+        x = torch.cat((x + context.condition[:, None], x + denoiser.null_token), dim=1)
+    for i, layer in enumerate(denoiser.layers):
+        assert isinstance(layer, Layer)
+        rows, subject = denoiser.rows(modulation, i), layer.subject
+        if subject is None:
+            x = layer(x, rows, mask, _nothing)  # (B, 2 S, T, D)
+            continue
+        at = 0 if layer.relative is None else 1  # where the attention to the speaker stands
+        before, own, after = slice(at), slice(at, at + 1), slice(at + 1, None)
+        given = (context.keys[:, i], context.values[:, :, i], mask)
+        x = layer(x, rows, mask, _nothing, before)
+        c, u = (x, x) if i == 0 else (x[:, :count], x[:, count:])
+        c = layer(c, rows, mask, lambda y, a=subject, given=given: a(y, *given), own)
+        u = layer(u, rows, mask, lambda y, i=i: null[i].expand_as(y), own)
+        x = layer(torch.cat((c, u), dim=1), rows, mask, _nothing, after)  # (B, 2 S, T, D)
+    clean = denoiser.finish(x, modulation)
+    return guide(clean[:, count:], clean[:, :count], guidance)
+
+
+def _nothing(_: Tensor) -> Tensor:
+    raise AssertionError("a part without the attention to the speaker asked for it")
