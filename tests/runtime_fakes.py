@@ -94,6 +94,9 @@ class FakeEngine:
         row = (timestep / 1000)[:, None, None].expand(-1, CONFIG.modulations, WIDTH)
         return {"modulation": row.contiguous()}
 
+    def conditional(self, **inputs: Tensor):
+        return self.denoiser(guidance=torch.tensor(1.0), **inputs)
+
     def denoiser(self, noisy, style, modulation, keys, values, mask, guidance):
         told = values[:, :, 0, :, :1] + keys[:, :, :, :1]  # (B, S, T, 1)
         clean = guidance * (told + style[:, :, None, :1] + modulation[0, 0])
@@ -151,6 +154,12 @@ denoiser (float[B,S,T,{REACTION}] noisy, float[B,S,{WIDTH}] style,
     clean = Expand(guided, shape)
 }}""",
 }
+ONNX_GRAPHS["conditional"] = (
+    ONNX_GRAPHS["denoiser"]
+    .replace("denoiser (", "conditional (")
+    .replace(", float guidance", "")
+    .replace("Mul(stepped, guidance)", "Identity(stepped)")
+)
 
 
 def onnx_files() -> dict[str, bytes]:

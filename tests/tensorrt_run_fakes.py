@@ -23,7 +23,7 @@ from mreactor_runtime.tensors import GraphSpec, graphs
 
 HANDLE = 7
 TYPES = {"float32": "FLOAT", "int64": "INT64", "bool": "BOOL"}
-SCRATCH = {"encoder": 100, "modulator": 0, "denoiser": 3000}
+SCRATCH = {"encoder": 100, "modulator": 0, "conditional": 2000, "denoiser": 3000}
 
 
 class ILogger:

@@ -162,8 +162,8 @@ def test_a_file_that_is_not_listed_is_named(folder):
         "[]",
         "{}",
         "[" * 100_000,
-        '{"schema_version": 2}',
-        '{"schema_version": 2, "model": {"config": 3}}',
+        '{"schema_version": 3}',
+        '{"schema_version": 3, "model": {"config": 3}}',
     ],
 )
 def test_a_broken_manifest_is_an_integrity_error(folder, manifest):
@@ -201,11 +201,11 @@ def test_another_schema_or_table_says_to_export_again(folder):
     rewrite(folder, graphs={})
     with pytest.raises(IntegrityError, match=r"not those of this version.*export it again"):
         open_bundle(folder)
-    rewrite(folder, schema_version=3)
-    with pytest.raises(UsageError, match="schema version is 3, not 2"):
+    rewrite(folder, schema_version=4)
+    with pytest.raises(UsageError, match="schema version is 4, not 3"):
         open_bundle(folder)
     (folder / "bundle.json").write_text('{"schema_version": 1}')  # the first had no hash
-    with pytest.raises(UsageError, match=r"schema version is 1, not 2 \(export it again"):
+    with pytest.raises(UsageError, match=r"schema version is 1, not 3 \(export it again"):
         open_bundle(folder)
     with pytest.raises(UsageError, match="no bundle"):
         open_bundle(folder.parent)

@@ -99,8 +99,8 @@ def test_shapes_come_from_the_bucket_and_work_is_done_once():
     assert engine.calls == [
         ("modulator", (4,)),
         ("encoder", (1, length, 78)),
-        *[("denoiser", (1, size, length, REACTION))] * 4,
-        *[("denoiser", (1, 17 - size, length, REACTION))] * 4,
+        *[("conditional", (1, size, length, REACTION))] * 4,
+        *[("conditional", (1, 17 - size, length, REACTION))] * 4,
     ]
     engine.calls.clear()
     reactor.generate(speaker_clip(64), samples=2, steps=4)
@@ -108,6 +108,9 @@ def test_shapes_come_from_the_bucket_and_work_is_done_once():
     engine.calls.clear()
     reactor.generate(speaker_clip(64), samples=2, steps=5)
     assert engine.calls[0] == ("modulator", (5,))
+    engine.calls.clear()
+    reactor.generate(speaker_clip(64), samples=2, steps=5, guidance_scale=2)
+    assert engine.calls[1:] == [("denoiser", (1, 2, 64, REACTION))] * 5
 
 
 def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups():

@@ -125,7 +125,12 @@ def test_the_order_of_calls_with_a_capture_and_at_the_end():
     assert fake.calls == ["turn begins", "replay", "turn ends"]
     fake.calls.clear()
     engine.close()
-    assert fake.calls == ["wait", "reset recording", "release context", *["release plan"] * 3]
+    assert fake.calls == [
+        "wait",
+        "reset recording",
+        "release context",
+        *["release plan"] * len(SPECS),
+    ]
 
 
 def test_each_shape_has_a_context_and_the_first_profile_that_holds_it():
@@ -265,7 +270,7 @@ def test_opening_builds_what_is_missing_and_takes_what_is_there(tmp_path, monkey
         assert_equal(engine.run("denoiser", given), FakeEngine().run("denoiser", given))
     assert len(lines) == len(fake.built) == len(SPECS)
     opened(profiles=[Profile({"B": (1, 1, 1), "S": (1, 1, 1), "T": (9, 9, 9), "N": (1, 20, 1000)})])
-    assert [line.split()[2] for line in lines[3:]] == ["encoder", "denoiser"]
+    assert [line.split()[2] for line in lines[4:]] == ["encoder", "conditional", "denoiser"]
     assert "with the profile B 1-1 S 1-16 T 1-512" in lines[-1]
     opened(build=BuildOptions(version_compatible=True))
     assert fake.built[-1]["flags"] == ["VERSION_COMPATIBLE"]

@@ -8,6 +8,7 @@ from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
+    CONDITIONAL,
     DENOISER,
     ENCODER,
     MODULATOR,
@@ -28,7 +29,7 @@ def by_name(spec: GraphSpec) -> dict[str, tuple]:
 
 def test_the_axes_are_those_of_the_design():
     table = graphs(MINI)
-    assert list(table) == [ENCODER, MODULATOR, DENOISER]
+    assert list(table) == [ENCODER, MODULATOR, CONDITIONAL, DENOISER]
     encoder, denoiser = by_name(table[ENCODER]), by_name(table[DENOISER])
     assert encoder["sound"] == ("B", "T", 78)
     assert encoder["words"] == ("B", "T", 384)
@@ -36,9 +37,11 @@ def test_the_axes_are_those_of_the_design():
     assert encoder["values"] == denoiser["values"] == ("B", "S", 4, "T", 128)
     assert by_name(table[MODULATOR])["modulation"] == ("N", 9 * 4 + 2, 128)
     assert denoiser["modulation"] == (9 * 4 + 2, 128)
-    assert denoiser["guidance"] == ()
+    assert denoiser.pop("guidance") == ()
+    assert by_name(table[CONDITIONAL]) == denoiser
     assert denoiser["noisy"] == denoiser["clean"] == ("B", "S", "T", 83)
-    assert [table[name].symbols for name in table] == [("B", "S", "T"), ("N",), ("B", "S", "T")]
+    clip = ("B", "S", "T")
+    assert [table[name].symbols for name in table] == [clip, ("N",), clip, clip]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

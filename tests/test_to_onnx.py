@@ -38,6 +38,7 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch
 from mreactor_runtime.tensors import (
     ATTENTION,
+    CONDITIONAL,
     DENOISER,
     ENCODER,
     MODULATOR,
@@ -49,7 +50,8 @@ from mreactor_runtime.tensors import (
 SPECS = graphs(small_config(layers=1))
 # Every graph of the paper's kind, and the one whose table is another without cross-attention.
 EXPORTED: list[tuple[str, Attention]] = [
-    *((ENCODER, PAPER), (MODULATOR, PAPER), (DENOISER, PAPER)),
+    *((name, PAPER) for name in SPECS),
+    (CONDITIONAL, "self"),
     (DENOISER, "self"),
 ]
 # Axes that were 2, 3, 37 and 5 when the graphs were traced.
@@ -80,7 +82,7 @@ def signature(values: onnx.ModelProto) -> dict[str, tuple[str, tuple[str | int, 
 
 
 def test_a_file_for_each_graph():
-    assert list(exported_files()) == ["encoder.onnx", "modulator.onnx", "denoiser.onnx"]
+    assert list(exported_files()) == [f"{name}.onnx" for name in SPECS]
 
 
 @each_graph
@@ -380,12 +382,12 @@ def test_kernel_graphs_are_exported_when_asked_for(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(to_onnx, "export_graph", export)
     files = export_graphs(network(), 23, METADATA, **options)
-    assert list(files) == ["encoder.onnx", "modulator.onnx", "denoiser.onnx"]
+    assert list(files) == [f"{name}.onnx" for name in SPECS]
     assert list(export_graphs(network(), 23, METADATA, kernels=True, **options)) == [
         *files,
         "attention.onnx",
     ]
-    assert asked == [(23, METADATA, options)] * 7
+    assert asked == [(23, METADATA, options)] * (2 * len(SPECS) + 1)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from mreactor_runtime.bundle import SessionOptions, write_bundle
 from mreactor_runtime.tensors import DENOISER, GraphSpec, graphs
 
 FILES = onnx_files()
-NAMES = ["mreactor_encoder", "mreactor_modulator", "mreactor_denoiser"]
+NAMES = [f"mreactor_{graph}" for graph in graphs(CONFIG)]
 
 
 @pytest.fixture(scope="module")

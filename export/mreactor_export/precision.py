@@ -23,7 +23,7 @@ from onnx import helper, numpy_helper
 
 from mreactor_export.operators import CLASSES, DATA_MOVEMENT, PRODUCTS, classify
 from mreactor_ref.errors import MReactorError, UsageError
-from mreactor_runtime.tensors import ATTENTION, DENOISER
+from mreactor_runtime.tensors import ATTENTION, STEPPING
 
 FP32, MIXED, FP16, BF16 = PRECISIONS = ("fp32", "mixed", "fp16", "bf16")
 FLOAT = onnx.TensorProto.FLOAT
@@ -39,7 +39,7 @@ NUMPY_TYPES: dict[int, Any] = {
 PRECISION = "precision"  # key of the metadata
 # The encoder runs once a clip and the modulator once a table of steps, so there is nothing to win;
 # and the encoder's masks are steps at a threshold, which a rounded cosine takes the other way.
-HALF_GRAPHS = (DENOISER, ATTENTION)
+HALF_GRAPHS = (*STEPPING, ATTENTION)
 
 # Found by `sensitivity.find_kept`: a class is here when keeping it, beside those before it, lowers
 # the error of a step by more than 5 %. `mini`, 750 frames, guidance 7.5, relative L2. In fp16:

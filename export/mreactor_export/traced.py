@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from mreactor_ref.denoiser import Context, Denoiser, Layer, guide
 from mreactor_ref.model import Batch, MReactor
-from mreactor_runtime.tensors import ATTENTION, DENOISER, ENCODER, MODULATOR, GraphSpec
+from mreactor_runtime.tensors import (
+    ATTENTION,
+    CONDITIONAL,
+    DENOISER,
+    ENCODER,
+    MODULATOR,
+    GraphSpec,
+)
 
 
 class Graph(nn.Module):
@@ -50,14 +57,14 @@ class Graph(nn.Module):
         return (self.model.modulate(**inputs),)
 
     def denoise(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """One step, both branches of guidance. What the kind of attention lacks stays empty."""
-        context = Context(
-            **{
-                field.name: inputs.pop(field.name, inputs["noisy"].new_empty(0))
-                for field in fields(Context)
-            }
-        )
+        """One step, both branches of guidance."""
+        context = _take_context(inputs)
         return (denoise(self.model.denoiser, self.null, context=context, **inputs),)
+
+    def denoise_conditional(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """One step of the branch with the speaker alone."""
+        context = _take_context(inputs)
+        return (self.model.denoiser.conditional(context=context, **inputs),)
 
     def attend(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The attentions of one layer, each of the same tokens."""
@@ -75,9 +82,16 @@ class Graph(nn.Module):
 CALLS = {
     ENCODER: Graph.encode,
     MODULATOR: Graph.modulate,
+    CONDITIONAL: Graph.denoise_conditional,
     DENOISER: Graph.denoise,
     ATTENTION: Graph.attend,
 }
+
+
+def _take_context(inputs: dict[str, Tensor]) -> Context:
+    """Take the context out of a step's inputs. What the kind of attention lacks stays empty."""
+    empty = inputs["noisy"].new_empty(0)
+    return Context(**{field.name: inputs.pop(field.name, empty) for field in fields(Context)})
 
 
 def denoise(

@@ -3,7 +3,7 @@
 The configuration is written by hand, field by field, after the schema that Triton publishes
 (model_config.proto of triton-inference-server/common); the tests parse it with that schema.
 A server has no loop over steps: its client encodes a clip, modulates the solver's timesteps once,
-and calls the denoiser once a step, as `mreactor_runtime.reactor` does.
+and calls the denoiser, or the conditional one, once a step, as `mreactor_runtime.reactor` does.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def write_model_repository(
     """Write `<prefix><graph>/config.pbtxt` and `<prefix><graph>/1/model.onnx` for each graph.
 
     Args:
-        files: `encoder.onnx`, `modulator.onnx` and `denoiser.onnx` -> content, as exported.
+        files: the ONNX file of each graph of the table -> content, as exported.
         output: the repository; an older one of this prefix there is replaced, whole.
         device: where the server runs them, "cpu" or "cuda".
     Returns: the names of the models.

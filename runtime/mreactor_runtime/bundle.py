@@ -25,7 +25,7 @@ from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
 from mreactor_runtime.tensors import graphs
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OPTIMIZATION_LEVELS = (
     *("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"),
     *("ORT_ENABLE_LAYOUT", "ORT_ENABLE_ALL"),
@@ -142,7 +142,7 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
 
     Args:
         folder: its parent is made; an older bundle there is replaced.
-        files: plain name -> content; `encoder.onnx`, `modulator.onnx` and `denoiser.onnx` at least.
+        files: plain name -> content; an ONNX file of each graph of the table at least.
     Raises: UsageError where the folder holds something else than a bundle, cannot be written, or
         the disk is full: then what was there before is still there.
     """

@@ -156,9 +156,8 @@ class Reactor:
         length = bucket(clip.frames)
         priors = assign(clip.utterances, self.source, samples, seed, clip.id)
         encoded = self._encode(clip, priors, length, smoothness)
-        guidance = torch.tensor(solver.guidance_scale, device=self.engine.device)
         finished = [
-            self._sample(clip, group, seed, table, modulation, encoded, guidance)
+            self._sample(clip, group, seed, table, modulation, encoded, solver.guidance_scale)
             for group in groups(samples, length, self.config.heads)
         ]
         reaction = torch.cat(finished, dim=1)[0, :, : clip.frames]  # (S, T, 83)
@@ -221,15 +220,17 @@ class Reactor:
         table: SolverTable,
         modulation: Tensor,
         encoded: dict[str, Tensor],
-        guidance: Tensor,
+        guidance_scale: float,
     ) -> Tensor:
         """The reactions of a group, (1, S of the group, T of the bucket, 83), in natural units."""
+        graph = tensors.CONDITIONAL if guidance_scale == 1 else tensors.DENOISER
         inputs = {
             spec.name: _reactions(encoded[spec.name], spec, group)
-            for spec in self._specs[tensors.DENOISER].inputs
+            for spec in self._specs[graph].inputs
             if spec.name in encoded
         }
-        inputs[tensors.GUIDANCE] = guidance
+        if graph == tensors.DENOISER:
+            inputs[tensors.GUIDANCE] = torch.tensor(guidance_scale, device=self.engine.device)
         length = inputs[tensors.MASK].shape[1]
         numbers = range(group.start, group.stop)
 
@@ -239,7 +240,7 @@ class Reactor:
 
         def denoise(x: Tensor, step: int) -> Tensor:
             now = {tensors.NOISY: x, tensors.MODULATION: modulation[step]}
-            return self.engine.run(tensors.DENOISER, inputs | now)[tensors.CLEAN]
+            return self.engine.run(graph, inputs | now)[tensors.CLEAN]
 
         clean = sample(denoise, noise(INITIAL), table, noise)
         mean, std = self.model.reaction_mean, self.model.reaction_std

@@ -1,7 +1,7 @@
 """The contract of each graph: the only place that spells names, axes, types and ranges.
 
-Three graphs make a reaction: `encoder` once a clip, `modulator` once a model and solver table,
-`denoiser` once a step. Symbols of an axis: B clips, S reactions, T frames, N timesteps; every other
+`encoder` runs once a clip, `modulator` once a model and solver table, and once a step `denoiser`,
+or `conditional` where the guidance is 1: that has no unconditional branch to pay for. Symbols of an axis: B clips, S reactions, T frames, N timesteps; every other
 axis is fixed by the model's config. The exporter takes names, dynamic axes and example inputs from
 here, the engines their inputs and outputs, a builder its profiles.
 """
@@ -18,7 +18,8 @@ from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, EMOTIONS, REACTION, S
 if TYPE_CHECKING:
     import torch
 
-ENCODER, MODULATOR, DENOISER = "encoder", "modulator", "denoiser"
+ENCODER, MODULATOR = "encoder", "modulator"
+CONDITIONAL, DENOISER = STEPPING = ("conditional", "denoiser")  # one step of sampling
 ATTENTION = "attention"  # for parity and kernel work; no run needs it
 
 # Names of tensors; those of the speaker's streams are `signals.STREAMS`.
@@ -93,7 +94,7 @@ def _float(name: str, *axes: str | int, low: float = -WIDE, high: float = WIDE) 
 
 
 def graphs(config: ModelConfig) -> dict[str, GraphSpec]:
-    """The three graphs of a model. Without cross-attention the denoiser adds the condition."""
+    """The graphs of a model. Without cross-attention the denoiser adds the condition."""
     width, layers = config.width, config.layers
     mask = TensorSpec(MASK, ("B", "T"), "bool", 0, 1)
     style = _float(STYLE, "B", "S", width)
@@ -127,19 +128,18 @@ def graphs(config: ModelConfig) -> dict[str, GraphSpec]:
         inputs=(timestep,),
         outputs=(_float(MODULATION, "N", config.modulations, width),),
     )
-    denoiser = GraphSpec(
-        DENOISER,
-        inputs=(
-            _float(NOISY, "B", "S", "T", REACTION),
-            style,
-            _float(MODULATION, config.modulations, width),  # the row of this step
-            *speaker,
-            mask,
-            _float(GUIDANCE, low=0, high=LARGEST_GUIDANCE),
-        ),
-        outputs=(_float(CLEAN, "B", "S", "T", REACTION),),
+    step = (
+        _float(NOISY, "B", "S", "T", REACTION),
+        style,
+        _float(MODULATION, config.modulations, width),  # the row of this step
+        *speaker,
+        mask,
     )
-    return {graph.name: graph for graph in (encoder, modulator, denoiser)}
+    clean = (_float(CLEAN, "B", "S", "T", REACTION),)
+    conditional = GraphSpec(CONDITIONAL, step, clean)
+    guidance = _float(GUIDANCE, low=0, high=LARGEST_GUIDANCE)
+    denoiser = GraphSpec(DENOISER, (*step, guidance), clean)
+    return {graph.name: graph for graph in (encoder, modulator, conditional, denoiser)}
 
 
 def kernel_graphs(config: ModelConfig) -> dict[str, GraphSpec]:

@@ -16,7 +16,7 @@ from mreactor_runtime.bundle import SessionOptions
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, CUDA, ONNX
-from mreactor_runtime.tensors import DENOISER, GraphSpec, graphs
+from mreactor_runtime.tensors import STEPPING, GraphSpec, graphs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -48,7 +48,7 @@ class OnnxRuntimeEngine:
         device: "cpu" or "cuda".
         threads: of one operator; None lets ONNX Runtime take every core.
         session: how the bundle says that its graphs are opened.
-        cuda_graph: record the denoiser as a CUDA graph, one a shape, instead of launching each of
+        cuda_graph: record a step as a CUDA graph, one a shape, instead of launching each of
             its kernels at every step.
 
     Raises:
@@ -87,18 +87,18 @@ class OnnxRuntimeEngine:
         spec = self._specs[graph]
         held = hold(spec, inputs)
         sizes = sizes_of(spec, held)
-        if self._recorded is not None and graph == DENOISER:
-            return self._recorded(tuple(sizes.items())).run(held)
+        if self._recorded is not None and graph in STEPPING:
+            return self._recorded(graph, tuple(sizes.items())).run(held)
         outputs = allocate(spec.outputs, sizes, self.device)
         session = self._sessions[graph]
         run_bound(session, bind(session, spec, held, outputs), self.device)
         return outputs
 
-    def _record(self, sizes: tuple[tuple[str, int], ...]) -> RecordedGraph:
-        """The denoiser at one shape. With its axes fixed, no node about shapes is left for the
+    def _record(self, graph: str, sizes: tuple[tuple[str, int], ...]) -> RecordedGraph:
+        """A step at one shape. With its axes fixed, no node about shapes is left for the
         CPU, which could not be recorded."""
-        session = self._open(DENOISER, dict(sizes), RECORDING)
-        return RecordedGraph(session, self._specs[DENOISER], dict(sizes), self.device)
+        session = self._open(graph, dict(sizes), RECORDING)
+        return RecordedGraph(session, self._specs[graph], dict(sizes), self.device)
 
     def _open(
         self,

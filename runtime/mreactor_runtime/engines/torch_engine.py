@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from mreactor_ref.denoiser import Context
 from mreactor_ref.model import Batch, MReactor
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, TORCH
-from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, graphs
+from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, STYLE, graphs
 
 
 class TorchEngine:
@@ -35,6 +36,7 @@ class TorchEngine:
         self._calls = {
             ENCODER: self._encode,
             MODULATOR: self._model.modulate,
+            CONDITIONAL: self._conditional,
             DENOISER: self._denoise,
         }
 
@@ -49,24 +51,21 @@ class TorchEngine:
     def _encode(self, **inputs: Tensor) -> Context:
         return self._model.encode(Batch(**inputs))
 
+    def _conditional(self, noisy: Tensor, modulation: Tensor, mask: Tensor, **context: Tensor):
+        return self._model.denoiser.conditional(noisy, modulation, _context(context), mask)
+
     def _denoise(
         self,
         noisy: Tensor,
-        style: Tensor,
         modulation: Tensor,
         mask: Tensor,
         guidance: Tensor,
-        keys: Tensor | None = None,
-        values: Tensor | None = None,
-        condition: Tensor | None = None,
+        **context: Tensor,
     ) -> Tensor:
-        unused = style[:, :, None, :0]  # the record wants all fields; a model reads only its own
-        context = Context(
-            condition=unused if condition is None else condition,
-            keys=unused if keys is None else keys,
-            values=unused if values is None else values,
-            style=style,
-        )
-        if guidance.device.type == CPU and guidance.item() == 1:  # on a GPU it would wait for it
-            return self._model.denoiser.conditional(noisy, modulation, context, mask)
-        return self._model.denoise(noisy, modulation, context, mask, guidance)
+        return self._model.denoise(noisy, modulation, _context(context), mask, guidance)
+
+
+def _context(given: Mapping[str, Tensor]) -> Context:
+    """The record wants all fields; a model reads only its own."""
+    unused = given[STYLE][:, :, None, :0]
+    return Context(**{field.name: given.get(field.name, unused) for field in fields(Context)})
