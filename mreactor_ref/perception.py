@@ -52,22 +52,35 @@ class TemporalCorrelation(nn.Module):
     One attention over all frames of all modalities holds the intra-modal correlations in its
     diagonal blocks and the inter-modal ones in the others. A frame's weight is the attention that
     it receives, averaged over the real frames and scaled to a mean of one.
+
+    `block` takes so many queries at once, for clips whose scores would not all fit; the runtime
+    sets it.
     """
 
     def __init__(self, width: int):
         super().__init__()
         self.to_query = nn.Linear(width, width)
         self.to_key = nn.Linear(width, width)
+        self.block: int | None = None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, 3, T, D), mask (B, T) -> weights (B, 3, T), mean one over the real frames."""
         valid = mask[:, None].expand(-1, x.shape[1], -1).flatten(1)  # (B, 3 T)
         q, k = self.to_query(x).flatten(1, 2), self.to_key(x).flatten(1, 2)  # (B, 3 T, D)
-        scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
-        scores = scores.masked_fill(~valid[:, None, :], float("-inf"))
-        attention = torch.softmax(scores, dim=-1) * valid[:, :, None]
-        received = attention.sum(dim=1)  # by pairs, which a matrix product's sum is not
+        if self.block is None:
+            received = self._received(q, k, valid, valid)
+        else:
+            blocks = zip(q.split(self.block, dim=1), valid.split(self.block, dim=1), strict=True)
+            received = torch.stack([self._received(b, k, v, valid) for b, v in blocks]).sum(dim=0)
         return received.unflatten(1, (x.shape[1], -1))
+
+    @staticmethod
+    def _received(queries: Tensor, keys: Tensor, asking: Tensor, valid: Tensor) -> Tensor:
+        """What each of the keys (B, N, D) gets of queries (B, M, D), both with masks: (B, N)."""
+        scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[-1])
+        scores = scores.masked_fill(~valid[:, None, :], float("-inf"))
+        attention = torch.softmax(scores, dim=-1) * asking[:, :, None]
+        return attention.sum(dim=1)  # by pairs, which a matrix product's sum is not
 
 
 def straight_through_mask(cosine: Tensor, threshold: float, temperature: float) -> Tensor:

@@ -69,6 +69,7 @@ class FakeEngine:
     """The fake model in Python. `calls` holds the shapes of each graph's first input."""
 
     name = "fake"
+    keeps_scores = True
     device = torch.device("cpu")
 
     def __init__(self) -> None:

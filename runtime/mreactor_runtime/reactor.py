@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.emotion.priors import Prior, PriorSource, assign, frame_priors
+from mreactor_ref.emotion.priors import Prior, PriorSource, assign
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.model import to_reaction
@@ -32,13 +32,13 @@ from mreactor_ref.signals import (
     REACTION,
     REACTION_ATTRIBUTES,
     REACTION_COEFFICIENTS,
-    STREAMS,
     Reactions,
     SpeakerClip,
 )
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.bundle import SolverDefaults
+from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.models import Model, open_model
@@ -149,27 +149,50 @@ class Reactor:
             UsageError: an option out of range.
             ClipError: the clip does not fit the model, or the result is not finite.
         """
+        options = (samples, seed, scheduler, steps, guidance_scale, smoothness, timestep_spacing)
+        made = self.generate_batch([clip], *options)[0]
+        if isinstance(made, ClipError):
+            raise made
+        return made
+
+    def generate_batch(
+        self,
+        clips: Sequence[SpeakerClip],
+        samples: int = 10,
+        seed: int = 0,
+        scheduler: str | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        smoothness: float = 0.0,
+        timestep_spacing: str | None = None,
+    ) -> list[ClipReactions | ClipError]:
+        """`generate` of clips whose lengths share a bucket: on a GPU all at once, else in turn.
+
+        Returns: for each clip its reactions, or the error that is its own.
+        Raises: UsageError: an option out of range, or clips of several buckets.
+        """
         if samples < 1:
             raise UsageError(f"samples is {samples}, not at least 1")
+        if len({bucket(clip.frames) for clip in clips}) > 1:
+            raise UsageError("clips of a batch must share a bucket", fix="see `batching.bucket`")
         solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
-        table, modulation = self._solver_table(solver)
-        length = bucket(clip.frames)
-        priors = assign(clip.utterances, self.source, samples, seed, clip.id)
-        encoded = self._encode(clip, priors, length, smoothness)
-        finished = [
-            self._sample(clip, group, seed, table, modulation, encoded, solver.guidance_scale)
-            for group in groups(samples, length, self.config.heads)
-        ]
-        reaction = torch.cat(finished, dim=1)[0, :, : clip.frames]  # (S, T, 83)
-        if not bool(reaction.isfinite().all()):
-            raise ClipError("the engine's result is not finite", clip.id, "try --engine torch")
-        natural = reaction.cpu().numpy()
-        return ClipReactions(
-            attributes=np.ascontiguousarray(natural[..., REACTION_ATTRIBUTES]),
-            coefficients=np.ascontiguousarray(natural[..., REACTION_COEFFICIENTS]),
-            clip_id=clip.id,
-            priors=priors,
-        )
+        self._solver_table(solver)
+        found: dict[int, ClipReactions | ClipError] = {}
+        ready: list[_Ready] = []
+        for number, clip in enumerate(clips):
+            try:
+                priors = assign(clip.utterances, self.source, samples, seed, clip.id)
+                encoded = self._encode(clip, priors, bucket(clip.frames), smoothness)
+            except ClipError as error:
+                found[number] = error
+            else:
+                ready.append(_Ready(number, clip, priors, encoded))
+        together = self.engine.device.type == CUDA
+        for batch in [ready] if together and ready else [[one] for one in ready]:
+            reactions = self._sample(batch, samples, seed, solver)
+            for one, reaction in zip(batch, reactions, strict=True):
+                found[one.number] = _in_natural_units(one, reaction)
+        return [found[number] for number in range(len(clips))]
 
     def generate_all(self, clips: Iterable[SpeakerClip], **options: Any) -> Iterator[ClipReactions]:
         """`generate` of each clip, in order, one at a time."""
@@ -187,64 +210,86 @@ class Reactor:
         return self._solvers[key]
 
     def _encode(
-        self,
-        clip: SpeakerClip,
-        priors: Sequence[Sequence[Prior]],
-        length: int,
-        smoothness: float,
+        self, clip: SpeakerClip, priors: Sequence[Sequence[Prior]], length: int, smoothness: float
     ) -> dict[str, Tensor]:
         """What the denoiser needs of a clip, the mask included, padded to `length` frames."""
-        emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
-        known: dict[str, Tensor] = {
-            tensors.MASK: torch.arange(length)[None] < clip.frames,
-            tensors.PRESENT: torch.tensor([[getattr(clip, name) is not None for name in STREAMS]]),
-            tensors.EMOTION: _pad(torch.as_tensor(emotion)[None], 2, length),
-            tensors.AFFECT: _pad(torch.as_tensor(affect)[None], 2, length),
-            tensors.SMOOTHNESS: torch.full((1, len(priors)), smoothness),
-        }
-        inputs = {}
-        for spec in self._specs[tensors.ENCODER].inputs:
-            if spec.name in STREAMS:
-                value = _pad(_stream(clip, spec, self.config.fps)[None], 1, length)
-            else:
-                value = known[spec.name]
-            inputs[spec.name] = value.to(self.engine.device, getattr(torch, spec.dtype))
+        spec = self._specs[tensors.ENCODER]
+        inputs = encoder_inputs(clip, priors, length, smoothness, spec, self.config)
+        inputs = {name: value.to(self.engine.device) for name, value in inputs.items()}
         encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
     def _sample(
+        self, batch: Sequence[_Ready], samples: int, seed: int, solver: SolverDefaults
+    ) -> Tensor:
+        """The reactions of some clips, (B, S, T of the bucket, 83), in natural units."""
+        together = {
+            name: torch.cat([one.encoded[name] for one in batch]) for name in batch[0].encoded
+        }
+        length = together[tensors.MASK].shape[1]
+        some = [slice(0, samples)]
+        if self.engine.keeps_scores:
+            some = groups(samples, length, self.config.heads)
+        ids = [one.clip.id for one in batch]
+        clean = torch.cat([self._group(ids, g, seed, solver, together) for g in some], dim=1)
+        mean, std = self.model.reaction_mean, self.model.reaction_std
+        return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
+
+    def _group(
         self,
-        clip: SpeakerClip,
+        ids: Sequence[str],
         group: slice,
         seed: int,
-        table: SolverTable,
-        modulation: Tensor,
+        solver: SolverDefaults,
         encoded: dict[str, Tensor],
-        guidance_scale: float,
     ) -> Tensor:
-        """The reactions of a group, (1, S of the group, T of the bucket, 83), in natural units."""
-        graph = tensors.CONDITIONAL if guidance_scale == 1 else tensors.DENOISER
+        """The standardised reactions of a group, (B, S of the group, T of the bucket, 83)."""
+        table, modulation = self._solver_table(solver)
+        graph = tensors.CONDITIONAL if solver.guidance_scale == 1 else tensors.DENOISER
         inputs = {
             spec.name: _reactions(encoded[spec.name], spec, group)
             for spec in self._specs[graph].inputs
             if spec.name in encoded
         }
         if graph == tensors.DENOISER:
-            inputs[tensors.GUIDANCE] = torch.tensor(guidance_scale, device=self.engine.device)
+            scale = torch.tensor(solver.guidance_scale, device=self.engine.device)
+            inputs[tensors.GUIDANCE] = scale
         length = inputs[tensors.MASK].shape[1]
         numbers = range(group.start, group.stop)
 
         def noise(step: int) -> Tensor:
-            drawn = reaction_noise(seed, [clip.id], numbers, step, length, REACTION)
+            drawn = reaction_noise(seed, ids, numbers, step, length, REACTION)
             return torch.from_numpy(drawn).to(self.engine.device)
 
         def denoise(x: Tensor, step: int) -> Tensor:
             now = {tensors.NOISY: x, tensors.MODULATION: modulation[step]}
             return self.engine.run(graph, inputs | now)[tensors.CLEAN]
 
-        clean = sample(denoise, noise(INITIAL), table, noise)
-        mean, std = self.model.reaction_mean, self.model.reaction_std
-        return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
+        return sample(denoise, noise(INITIAL), table, noise)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A clip of a batch, its place there, and what the denoiser needs of it (B = 1)."""
+
+    number: int
+    clip: SpeakerClip
+    priors: tuple[tuple[Prior, ...], ...]
+    encoded: dict[str, Tensor]
+
+
+def _in_natural_units(one: _Ready, reaction: Tensor) -> ClipReactions | ClipError:
+    """The result of a clip from its reactions (S, T of the bucket, 83)."""
+    reaction = reaction[:, : one.clip.frames]
+    if not bool(reaction.isfinite().all()):
+        return ClipError("the engine's result is not finite", one.clip.id, "try --engine torch")
+    natural = reaction.cpu().numpy()
+    return ClipReactions(
+        attributes=np.ascontiguousarray(natural[..., REACTION_ATTRIBUTES]),
+        coefficients=np.ascontiguousarray(natural[..., REACTION_COEFFICIENTS]),
+        clip_id=one.clip.id,
+        priors=one.priors,
+    )
 
 
 def _cpu_name() -> str:
@@ -262,27 +307,3 @@ def _reactions(x: Tensor, spec: tensors.TensorSpec, group: slice) -> Tensor:
     if tensors.REACTIONS not in spec.axes:
         return x
     return x.narrow(spec.axes.index(tensors.REACTIONS), group.start, group.stop - group.start)
-
-
-def _pad(x: Tensor, axis: int, length: int) -> Tensor:
-    """Zeros after the last frame, up to `length`."""
-    shape = list(x.shape)
-    shape[axis] = length - shape[axis]
-    return torch.cat((x, x.new_zeros(shape)), dim=axis)
-
-
-def _stream(clip: SpeakerClip, spec: tensors.TensorSpec, fps: float) -> Tensor:
-    """A stream of the clip, (T, width), zeros where it has none. Raises ClipError: a misfit."""
-    if clip.fps != fps:
-        raise ClipError(f"has {clip.fps:g} frames a second, the model {fps:g}", clip.id)
-    width = int(spec.axes[-1])
-    stream = getattr(clip, spec.name)
-    if stream is None:
-        return torch.zeros(clip.frames, width)
-    if stream.shape != (clip.frames, width):
-        raise ClipError(
-            f"{spec.name} has shape {stream.shape}, not {(clip.frames, width)}", clip.id
-        )
-    if not np.isfinite(stream).all():
-        raise ClipError(f"{spec.name} has values that are not finite", clip.id)
-    return torch.as_tensor(stream, dtype=torch.float32)

@@ -1,9 +1,10 @@
 """The contract of each graph: the only place that spells names, axes, types and ranges.
 
 `encoder` runs once a clip, `modulator` once a model and solver table, and once a step `denoiser`,
-or `conditional` where the guidance is 1: that has no unconditional branch to pay for. Symbols of an axis: B clips, S reactions, T frames, N timesteps; every other
-axis is fixed by the model's config. The exporter takes names, dynamic axes and example inputs from
-here, the engines their inputs and outputs, a builder its profiles.
+or `conditional` where the guidance is 1: that has no unconditional branch to pay for. Symbols of an
+axis: B clips, S reactions, T frames, N timesteps; every other axis is fixed by the model's config.
+The exporter takes names, dynamic axes and example inputs from here, the engines their inputs and
+outputs, a builder its profiles. A mask's true frames, the real ones, come before its false ones.
 """
 
 from __future__ import annotations

@@ -18,10 +18,13 @@ class Engine(Protocol):
     Attributes:
         name: as in `--engine`.
         device: where it wants its inputs, and leaves its outputs.
+        keeps_scores: whether its attentions hold (T, T) scores, so that only as many reactions go
+            through a step at once as `batching.groups` allows.
     """
 
     name: str
     device: torch.device
+    keeps_scores: bool
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The outputs of a graph. The inputs are not changed."""

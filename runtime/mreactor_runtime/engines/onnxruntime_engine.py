@@ -58,6 +58,7 @@ class OnnxRuntimeEngine:
     """
 
     name = ONNX
+    keeps_scores = True
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class OpenVinoEngine:
     """
 
     name = OPENVINO
+    keeps_scores = True
 
     def __init__(
         self,

@@ -49,6 +49,8 @@ class TensorRTEngine:
         IntegrityError: a plan whose tensors are not those of the table.
     """
 
+    keeps_scores = True  # and its profiles end at as many reactions
+
     def __init__(
         self,
         tensorrt: TensorRT,
