@@ -22,7 +22,7 @@ from mreactor_runtime.engines.onnxruntime_engine import (
     OnnxRuntimeEngine,
     session_options,
 )
-from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.engines.torch_engine import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
 
 CONFIG = small_config(PAPER, layers=1)
@@ -237,7 +237,7 @@ def test_a_gpu_computes_what_the_reference_computes(cuda_graph):
     for frames in (64, 65, 64):
         for seed in range(3):
             inputs = example_inputs(SPECS[DENOISER], {"B": 2, "S": 3, "T": frames}, seed)
-            expected = TorchEngine(network()).run(DENOISER, inputs)["clean"]
+            expected = ReferenceEngine(network()).run(DENOISER, inputs)["clean"]
             placed = {name: value.to(made.device) for name, value in inputs.items()}
             found = made.run(DENOISER, placed)["clean"]
             again = made.run(DENOISER, placed)["clean"]

@@ -19,7 +19,7 @@ from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.engines import openvino_engine
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, ONNX, OPENVINO, TORCH
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
-from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.engines.torch_engine import ReferenceEngine
 from mreactor_runtime.models import Source, open_model
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
 
@@ -55,7 +55,7 @@ def inputs_of(graph: str, sizes: dict[str, int], seed: int = 3) -> dict[str, Ten
 def test_every_graph_computes_what_the_reference_computes(opened, graph, sizes):
     inputs = inputs_of(graph, sizes)
     before = {name: value.clone() for name, value in inputs.items()}
-    expected, found = TorchEngine(network()).run(graph, inputs), opened.run(graph, inputs)
+    expected, found = ReferenceEngine(network()).run(graph, inputs), opened.run(graph, inputs)
     assert list(found) == [t.name for t in graphs(small_config(PAPER, layers=1))[graph].outputs]
     for name, value in expected.items():
         assert (found[name].shape, found[name].dtype) == (value.shape, value.dtype)
@@ -68,7 +68,7 @@ def test_every_graph_computes_what_the_reference_computes(opened, graph, sizes):
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 7.5])
 def test_guidance_is_a_number_that_the_graph_takes(opened, guidance):
     inputs = inputs_of(DENOISER, SIZES[1]) | {"guidance": torch.tensor(guidance)}
-    expected = TorchEngine(network()).run(DENOISER, inputs)["clean"]
+    expected = ReferenceEngine(network()).run(DENOISER, inputs)["clean"]
     found = opened.run(DENOISER, inputs)["clean"]
     assert (found - expected).norm() <= STEP_BOUND * expected.norm()
 

@@ -5,7 +5,7 @@ import torch
 
 from mreactor_ref.config import ATTENTIONS, CONFIGS
 from mreactor_ref.model import MReactor
-from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.engines.torch_engine import ReferenceEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,
@@ -47,7 +47,7 @@ def test_the_axes_are_those_of_the_design():
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_the_table_is_what_the_model_takes_and_gives(attention):
     config = replace(MINI, width=16, heads=2, layers=2, attention=attention)
-    engine = TorchEngine(MReactor(config))
+    engine = ReferenceEngine(MReactor(config))
     for name, spec in graphs(config).items():
         found = engine.run(name, example_inputs(spec, SIZES))
         assert list(found) == [tensor.name for tensor in spec.outputs]

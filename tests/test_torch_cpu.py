@@ -25,11 +25,8 @@ def network() -> MReactor:
 
 def step_inputs(clips: int, reactions: int, frames: int, guidance: float | None, seed: int = 0):
     """Inputs of one step, as the reference's encoder makes them."""
-    sizes, specs, engine = (
-        {"B": clips, "S": reactions, "T": frames, "N": 1},
-        graphs(CONFIG),
-        ReferenceEngine(network()),
-    )
+    sizes = {"B": clips, "S": reactions, "T": frames, "N": 1}
+    specs, engine = graphs(CONFIG), ReferenceEngine(network())
     speaker = examples(specs[ENCODER], sizes, seed)
     context = engine.run(ENCODER, speaker)
     modulation = engine.run(MODULATOR, {"timestep": torch.tensor([300])})["modulation"][0]
@@ -47,7 +44,7 @@ def real(clean: Tensor, mask: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("guidance", [None, 0.0, 1.0, 7.5])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 2), (3, 2, 65), (1, 11, 300), (2, 2, 700)])
-def test_a_step_is_the_reference_s_in_every_real_frame(sizes, guidance):
+def test_a_step_is_the_reference_s_in_every_real_frame(sizes: tuple[int, int, int], guidance):
     graph, inputs = step_inputs(*sizes, guidance)
     expected = ReferenceEngine(network()).run(graph, inputs)["clean"]
     found = TorchEngine(network(), threads=2).run(graph, inputs)["clean"]
