@@ -6,10 +6,11 @@ and the bias is a view of one vector. With the keys in reversed order, frame y s
 y' = T - 1 - y, the distance x - y is x + y' - (T - 1): a function of the sum of both places, so
 that a row of the bias is the one before it, moved on by one number.
 
-What is skipped is bounded, for every frame and whatever the data. With |q . k| / sqrt(d) <= M for
-all pairs, a frame at distance n weighs at most exp(2 M - eps n) of the frame's own key, and all
-beyond a reach of w frames at most 2 exp(2 M - eps w) / (1 - exp(-eps)). `reach` is the w that keeps
-this below SKIPPED.
+What is skipped is bounded, for every frame and whatever the data. Where no score q . k / sqrt(d) of
+a frame is more than M above that with its own key, a frame at distance n weighs at most
+exp(M - eps n) of the frame itself, and all beyond a reach of w frames at most
+2 exp(M - eps w) / (1 - exp(-eps)). `reach` is the w that keeps this below SKIPPED. M is taken from
+the lengths of the vectors, |q . k| <= |q| |k|, so that no score is made to find it.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ WHOLE = 512  # frames of a clip that is too short to skip any
 WORTH = 0.8  # of a clip's frames: a block that sees more of them is not worth a call of its own
 
 
-def reach(rate: float, largest_score: float) -> int:
+def reach(rate: float, margin: float) -> int:
     """The distance in frames beyond which keys together weigh less than SKIPPED.
 
-    Args: rate: eps. largest_score: M, of |q . k| / sqrt(d).
+    Args: rate: eps. margin: M, the most by which a score is above that with the frame's own key.
     """
-    if not math.isfinite(largest_score):  # nothing is known, nothing is skipped
+    if not math.isfinite(margin):  # nothing is known, nothing is skipped
         return 2**31
     beyond = math.log(2 / -math.expm1(-rate)) - math.log(SKIPPED)
-    return math.ceil((2 * largest_score + beyond) / rate)
+    return math.ceil((margin + beyond) / rate)
 
 
 class BandedAttention:
@@ -98,9 +99,11 @@ class BandedAttention:
         frames, size = queries.shape[1:]
         widths = [reach(rate, 0.0) for rate in self._rates]
         if any(_pays(width, frames) for width in widths):
-            longest = [torch.linalg.vector_norm(x, dim=-1).amax(dim=1) for x in (queries, keys)]
-            scores = (longest[0] * longest[1] / math.sqrt(size)).tolist()
-            widths = [reach(*pair) for pair in zip(self._rates, scores, strict=True)]
+            lengths = [torch.linalg.vector_norm(x, dim=-1) for x in (queries, keys)]
+            most = lengths[0] * lengths[1].amax(dim=1, keepdim=True)  # (H, T)
+            own = torch.linalg.vecdot(queries, keys.flip(1))
+            margins = ((most - own).amax(dim=1) / math.sqrt(size)).tolist()
+            widths = [reach(*pair) for pair in zip(self._rates, margins, strict=True)]
         widths = [width if _pays(width, frames) else frames for width in widths]
         ends = [h for h in range(1, len(widths)) if widths[h] != widths[h - 1]]
         cuts = itertools.pairwise([0, *ends, len(widths)])

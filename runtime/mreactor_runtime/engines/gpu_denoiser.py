@@ -50,6 +50,7 @@ class GpuDenoiser:
             null = denoiser.null_outputs()
         self._null = [value.clone() for value in null]  # (D) a layer
 
+        self._compiled = compiled
         wrap = torch.compile(fullgraph=True) if compiled else _as_it_is
         self._conditional = wrap(self._denoiser.conditional)
         self._branches = wrap(self._both)
@@ -58,12 +59,14 @@ class GpuDenoiser:
         self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor
     ) -> Tensor:
         """The branch with the speaker: (B, S, T, 83) -> (B, S, T, 83) float32."""
-        _free_sizes(noisy, context, mask)
+        if self._compiled:
+            _free_sizes(noisy, context, mask)
         return self._conditional(noisy, modulation, context, mask)
 
     def branches(self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor) -> Tensor:
         """Both branches of guidance: (B, S, T, 83) -> (B, 2 S, T, 83) float32, speaker first."""
-        _free_sizes(noisy, context, mask)
+        if self._compiled:
+            _free_sizes(noisy, context, mask)
         return self._branches(noisy, modulation, context, mask)
 
     def _both(self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor) -> Tensor:
