@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+import torch
 
 from mreactor_ref.emotion.lexicon import default_lexicon
 from mreactor_ref.emotion.semantics import DEFAULT_ENCODER, Similarity
+
+# Triton reads it when it is first imported: without a GPU its kernels run in its interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")

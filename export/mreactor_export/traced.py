@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mreactor_ref.denoiser import Context, Denoiser, Layer, guide
 from mreactor_ref.model import Batch, MReactor
+from mreactor_runtime.engines.branches import branches
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,
@@ -104,27 +105,6 @@ def denoise(
     guidance: Tensor,
 ) -> Tensor:
     """`Denoiser.denoise`, (B, S, T, 83) -> (B, S, T, 83), with `null` (L, D) of `null_outputs`."""
+    both = branches(denoiser, null, noisy, modulation, context, mask)
     count = noisy.shape[1]
-    x = denoiser.tokens(noisy, context.style, mask)  # (B, S, T, D)
-    if denoiser.kind == "self":
-        x = torch.cat((x + context.condition[:, None], x + denoiser.null_token), dim=1)
-    for i, layer in enumerate(denoiser.layers):
-        assert isinstance(layer, Layer)
-        rows, subject = denoiser.rows(modulation, i), layer.subject
-        if subject is None:
-            x = layer(x, rows, mask, _nothing)  # (B, 2 S, T, D)
-            continue
-        at = 0 if layer.relative is None else 1  # where the attention to the speaker stands
-        before, own, after = slice(at), slice(at, at + 1), slice(at + 1, None)
-        given = (context.keys[:, i], context.values[:, :, i], mask)
-        x = layer(x, rows, mask, _nothing, before)
-        c, u = (x, x) if i == 0 else (x[:, :count], x[:, count:])
-        c = layer(c, rows, mask, lambda y, a=subject, given=given: a(y, *given), own)
-        u = layer(u, rows, mask, lambda y, i=i: null[i].expand_as(y), own)
-        x = layer(torch.cat((c, u), dim=1), rows, mask, _nothing, after)  # (B, 2 S, T, D)
-    clean = denoiser.finish(x, modulation)
-    return guide(clean[:, count:], clean[:, :count], guidance)
-
-
-def _nothing(_: Tensor) -> Tensor:
-    raise AssertionError("a part without the attention to the speaker asked for it")
+    return guide(both[:, count:], both[:, :count], guidance)

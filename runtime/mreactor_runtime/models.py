@@ -33,6 +33,7 @@ from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.tensorrt_engine import open_tensorrt
 from mreactor_runtime.engines.tensorrt_package import is_installed
 from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.step_kernel import HAS_TRITON
 from mreactor_runtime.tensors import graphs
 
 MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
@@ -173,6 +174,10 @@ def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model
         reaction_mean=network.reaction.mean.clone(),
         reaction_std=network.reaction.std.clone(),
     )
+    if device == CUDA and HAS_TRITON:
+        from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
+
+        return model, TorchCudaEngine(network)
     return model, TorchEngine(network, device, threads)
 
 
@@ -195,7 +200,7 @@ def _open_bundle(
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}
     if engine in CUDA_ONLY:
-        about = {"model": info.checkpoint_sha256, "dtype": "fp32", "shipped": bundle.folder}
+        about = {"model": info.checkpoint_sha256, "dtype": info.dtype, "shipped": bundle.folder}
         return model, open_tensorrt(engine, files, info.config, **about, report=say)
     if engine == OPENVINO:
         return model, OpenVinoEngine(files, info.config, device, threads)

@@ -26,7 +26,6 @@ from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.model import to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
-from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable, solver_table
 from mreactor_ref.signals import (
     REACTION,
@@ -42,6 +41,7 @@ from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.models import Model, open_model
+from mreactor_runtime.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Reactor:
         self.model, self.engine, self.notes = model, engine, notes
         self.source = source or ExpressiveRecovery()
         self._specs = tensors.graphs(model.config)
+        self._sampler = Sampler(engine, self._specs)
         self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
 
     @classmethod
@@ -166,15 +167,17 @@ class Reactor:
         smoothness: float = 0.0,
         timestep_spacing: str | None = None,
     ) -> list[ClipReactions | ClipError]:
-        """`generate` of clips whose lengths share a bucket: on a GPU all at once, else in turn.
+        """`generate` of several clips whose tensors are on the device together.
+
+        Each goes through the sampler alone, with its reactions as one batch: what fills a GPU are
+        reactions times frames, and a library may compute another batch in another order, so that
+        the bytes of a clip would depend on its neighbours.
 
         Returns: for each clip its reactions, or the error that is its own.
-        Raises: UsageError: an option out of range, or clips of several buckets.
+        Raises: UsageError: an option out of range.
         """
         if samples < 1:
             raise UsageError(f"samples is {samples}, not at least 1")
-        if len({bucket(clip.frames) for clip in clips}) > 1:
-            raise UsageError("clips of a batch must share a bucket", fix="see `batching.bucket`")
         solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
         self._solver_table(solver)
         found: dict[int, ClipReactions | ClipError] = {}
@@ -187,11 +190,10 @@ class Reactor:
                 found[number] = error
             else:
                 ready.append(_Ready(number, clip, priors, encoded))
-        together = self.engine.device.type == CUDA
-        for batch in [ready] if together and ready else [[one] for one in ready]:
-            reactions = self._sample(batch, samples, seed, solver)
-            for one, reaction in zip(batch, reactions, strict=True):
-                found[one.number] = _in_natural_units(one, reaction)
+        # All are sampled before the first is waited for; a GPU works on meanwhile.
+        sampled = [self._sample(one, samples, seed, solver) for one in ready]
+        for one, reaction in zip(ready, sampled, strict=True):
+            found[one.number] = _in_natural_units(one, reaction)
         return [found[number] for number in range(len(clips))]
 
     def generate_all(self, clips: Iterable[SpeakerClip], **options: Any) -> Iterator[ClipReactions]:
@@ -219,53 +221,39 @@ class Reactor:
         encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
-    def _sample(
-        self, batch: Sequence[_Ready], samples: int, seed: int, solver: SolverDefaults
-    ) -> Tensor:
-        """The reactions of some clips, (B, S, T of the bucket, 83), in natural units."""
-        together = {
-            name: torch.cat([one.encoded[name] for one in batch]) for name in batch[0].encoded
-        }
-        length = together[tensors.MASK].shape[1]
+    def _sample(self, one: _Ready, samples: int, seed: int, solver: SolverDefaults) -> Tensor:
+        """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
         some = [slice(0, samples)]
         if self.engine.keeps_scores:
-            some = groups(samples, length, self.config.heads)
-        ids = [one.clip.id for one in batch]
-        clean = torch.cat([self._group(ids, g, seed, solver, together) for g in some], dim=1)
+            some = groups(samples, bucket(one.clip.frames), self.config.heads)
+        made = [self._group(one.clip.id, group, seed, solver, one.encoded) for group in some]
+        clean = torch.cat(made, dim=1)[0]
         mean, std = self.model.reaction_mean, self.model.reaction_std
         return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
 
     def _group(
         self,
-        ids: Sequence[str],
+        clip_id: str,
         group: slice,
         seed: int,
         solver: SolverDefaults,
         encoded: dict[str, Tensor],
     ) -> Tensor:
-        """The standardised reactions of a group, (B, S of the group, T of the bucket, 83)."""
+        """The standardised reactions of a group, (1, S of the group, T of the bucket, 83)."""
         table, modulation = self._solver_table(solver)
-        graph = tensors.CONDITIONAL if solver.guidance_scale == 1 else tensors.DENOISER
         inputs = {
             spec.name: _reactions(encoded[spec.name], spec, group)
-            for spec in self._specs[graph].inputs
+            for spec in self._specs[tensors.DENOISER].inputs
             if spec.name in encoded
         }
-        if graph == tensors.DENOISER:
-            scale = torch.tensor(solver.guidance_scale, device=self.engine.device)
-            inputs[tensors.GUIDANCE] = scale
-        length = inputs[tensors.MASK].shape[1]
-        numbers = range(group.start, group.stop)
+        length, numbers = inputs[tensors.MASK].shape[1], range(group.start, group.stop)
 
         def noise(step: int) -> Tensor:
-            drawn = reaction_noise(seed, ids, numbers, step, length, REACTION)
+            drawn = reaction_noise(seed, [clip_id], numbers, step, length, REACTION)
             return torch.from_numpy(drawn).to(self.engine.device)
 
-        def denoise(x: Tensor, step: int) -> Tensor:
-            now = {tensors.NOISY: x, tensors.MODULATION: modulation[step]}
-            return self.engine.run(graph, inputs | now)[tensors.CLEAN]
-
-        return sample(denoise, noise(INITIAL), table, noise)
+        scale = solver.guidance_scale
+        return self._sampler.run(inputs, noise(INITIAL), table, modulation, scale, noise)
 
 
 @dataclass(frozen=True)

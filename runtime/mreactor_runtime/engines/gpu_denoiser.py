@@ -23,6 +23,7 @@ from mreactor_ref.attention import (
 )
 from mreactor_ref.denoiser import Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.decay_attention import decay_attention
+from mreactor_runtime.engines.branches import branches
 
 
 class GpuDenoiser:
@@ -71,43 +72,6 @@ class GpuDenoiser:
 
     def _both(self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor) -> Tensor:
         return branches(self._denoiser, self._null, noisy, modulation, context, mask)
-
-
-def branches(
-    denoiser: Denoiser,
-    null: list[Tensor],
-    noisy: Tensor,
-    modulation: Tensor,
-    context: Context,
-    mask: Tensor,
-) -> Tensor:
-    """Both branches as reactions of one batch, the first S with the speaker, the last S without.
-
-    What they share, the tokens and the first attention of the frames to each other, is made once.
-
-    Args:
-        null: of `Denoiser.null_outputs`. Others: as in `Denoiser.conditional`.
-    Returns: (B, 2 S, T, 83).
-    """
-    count = noisy.shape[1]
-    x = denoiser.tokens(noisy, context.style, mask)  # (B, S, T, D)
-    if denoiser.kind == "self":
-        x = torch.cat((x + context.condition[:, None], x + denoiser.null_token), dim=1)
-    for i, layer in enumerate(denoiser.layers):
-        assert isinstance(layer, Layer)
-        rows, subject = denoiser.rows(modulation, i), layer.subject
-        if subject is None:
-            x = layer(x, rows, mask, _nothing)  # (B, 2 S, T, D)
-            continue
-        at = 0 if layer.relative is None else 1  # where the attention to the speaker stands
-        before, own, after = slice(at), slice(at, at + 1), slice(at + 1, None)
-        keys, values = context.keys[:, i], context.values[:, :, i]
-        x = layer(x, rows, mask, _nothing, before)
-        c, u = (x, x) if i == 0 else (x[:, :count], x[:, count:])
-        c = layer(c, rows, mask, lambda y, a=subject, k=keys, v=values: a(y, k, v, mask), own)
-        u = layer(u, rows, mask, lambda y, i=i: null[i].expand_as(y), own)
-        x = layer(torch.cat((c, u), dim=1), rows, mask, _nothing, after)  # (B, 2 S, T, D)
-    return denoiser.finish(x, modulation)
 
 
 class _GpuSelfAttention(SelfAttention):
@@ -185,10 +149,6 @@ def _rates(decay: Decay | None, heads: int, like: Tensor) -> Tensor:
     if decay is None:
         return torch.zeros(heads, device=like.device)
     return decay.log_rate.detach().float().exp()
-
-
-def _nothing(_: Tensor) -> Tensor:
-    raise AssertionError("a part without the attention to the speaker asked for it")
 
 
 def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -116,6 +116,7 @@ class TensorRTEngine:
         if bound is not None:
             self._bound.move_to_end(key)
             if captured_by_caller:
+                bound.recorded_by_caller = True
                 bound.launch()
             else:
                 bound.run()
@@ -133,9 +134,14 @@ class TensorRTEngine:
         self._save_runtime_cache()
 
     def _make_room(self) -> None:
-        if len(self._bound) >= KEPT_SHAPES:
+        """Let go of the shape that was unused for longest, but for what a caller has recorded."""
+        if len(self._bound) < KEPT_SHAPES:
+            return
+        free = (key for key, bound in self._bound.items() if not bound.recorded_by_caller)
+        key = next(free, None)
+        if key is not None:
             self._stream.wait()
-            self._bound.popitem(last=False)[1].release()
+            self._bound.pop(key).release()
 
     def _open(self, name: str, plan: bytes) -> Any:
         engine = self._runtime.deserialize_cuda_engine(plan)

@@ -120,6 +120,7 @@ class BoundGraph:
         self._context: Any = context
         self._stream = stream
         self._recording: Recording | None = None
+        self.recorded_by_caller = False  # a graph of the caller's runs this context
 
     def launch(self) -> None:
         """Queue the kernels. Raises: TensorRTError."""

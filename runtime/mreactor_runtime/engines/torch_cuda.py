@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from mreactor_ref.denoiser import Context, guide
+from mreactor_ref.denoiser import guide
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.gpu_denoiser import GpuDenoiser
 from mreactor_runtime.engines.names import CUDA, TORCH
-from mreactor_runtime.engines.torch_engine import ReferenceEngine
-from mreactor_runtime.tensors import MASK, STYLE
+from mreactor_runtime.engines.torch_engine import ReferenceEngine, context_of
+from mreactor_runtime.tensors import MASK
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -66,9 +66,3 @@ class TorchCudaEngine(ReferenceEngine):
         both = self.steps({**context, MASK: mask}, guided=True)(noisy, modulation)
         conditional, unconditional = both.chunk(2, dim=1)
         return guide(unconditional, conditional, guidance)
-
-
-def context_of(given: Mapping[str, Tensor]) -> Context:
-    """The record wants all fields; a model reads only its own."""
-    unused = given[STYLE][:, :, None, :0]
-    return Context(**{field.name: given.get(field.name, unused) for field in fields(Context)})

@@ -55,12 +55,12 @@ class ReferenceEngine:
     def _conditional(
         self, noisy: Tensor, modulation: Tensor, mask: Tensor, **context: Tensor
     ) -> Tensor:
-        return self._model.denoiser.conditional(noisy, modulation, _context(context), mask)
+        return self._model.denoiser.conditional(noisy, modulation, context_of(context), mask)
 
     def _denoise(
         self, noisy: Tensor, modulation: Tensor, mask: Tensor, guidance: Tensor, **context: Tensor
     ) -> Tensor:
-        return self._model.denoise(noisy, modulation, _context(context), mask, guidance)
+        return self._model.denoise(noisy, modulation, context_of(context), mask, guidance)
 
 
 class TorchEngine(ReferenceEngine):
@@ -92,17 +92,17 @@ class TorchEngine(ReferenceEngine):
     ) -> Tensor:
         if self._fast is None:
             return super()._conditional(noisy, modulation, mask, **context)
-        return self._fast(noisy, modulation, _context(context), mask, None)
+        return self._fast(noisy, modulation, context_of(context), mask, None)
 
     def _denoise(
         self, noisy: Tensor, modulation: Tensor, mask: Tensor, guidance: Tensor, **context: Tensor
     ) -> Tensor:
         if self._fast is None:
             return super()._denoise(noisy, modulation, mask, guidance, **context)
-        return self._fast(noisy, modulation, _context(context), mask, guidance.item())
+        return self._fast(noisy, modulation, context_of(context), mask, guidance.item())
 
 
-def _context(given: Mapping[str, Tensor]) -> Context:
+def context_of(given: Mapping[str, Tensor]) -> Context:
     """The record wants all fields; a model reads only its own."""
     unused = given[STYLE][:, :, None, :0]
     return Context(**{field.name: given.get(field.name, unused) for field in fields(Context)})

@@ -1,0 +1,98 @@
+"""Capture and replay of any function over static buffers, as one CUDA graph.
+
+A graph holds addresses and no values: the function reads and writes memory that stays where it is,
+and whoever replays it fills that memory before. All graphs of one device share a pool of memory for
+what the function allocates, so they must take turns, and the largest should come first: the others
+then fit into what it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import torch
+
+
+class Recording(Protocol):
+    """What was captured, to be launched again at once."""
+
+    def replay(self) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+class GraphDevice(Protocol):
+    """What capturing needs of a device: `CudaDevice`, or a stand-in that keeps no GPU busy."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The block's work runs beside the default stream, after what the caller queued."""
+        ...
+
+    def capture(self, function: Callable[[], object]) -> Recording:
+        """Record a function. Raises where it waits for the device or reads a number from it."""
+        ...
+
+    def wait(self) -> None:
+        """Until all that was queued is done."""
+        ...
+
+
+class CudaDevice:
+    """A stream and a pool of memory of a CUDA device, for all that is captured there."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        caller = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(caller)
+        with torch.cuda.stream(self._stream):
+            yield
+        caller.wait_stream(self._stream)
+
+    def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        # A wait of this thread is an error, instead of a graph that lacks it. Other threads, which
+        # read clips meanwhile, may pin memory.
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        ):
+            function()
+        return graph
+
+    def wait(self) -> None:
+        torch.cuda.synchronize(self._device)
+
+
+class CapturedFunction:
+    """A function without arguments or result, over memory that stays where it is.
+
+    It runs once as it is, since a first run compiles, allocates and chooses algorithms, which no
+    graph can hold. It is then recorded, without being run. Raises what the function raises, and
+    RuntimeError where it waits for the device.
+    """
+
+    def __init__(self, function: Callable[[], object], device: GraphDevice):
+        self._device = device
+        with device.turn():
+            function()
+        device.wait()
+        self._recording: Recording | None = device.capture(function)
+
+    def replay(self) -> None:
+        """Launch it, as one graph, on the caller's stream. RuntimeError: it was released."""
+        if self._recording is None:
+            raise RuntimeError("a graph that was released cannot be replayed")
+        self._recording.replay()
+
+    def release(self) -> None:
+        """Give its memory back, once nothing of it is queued. Harmless when done twice."""
+        if self._recording is not None:
+            self._device.wait()
+            self._recording.reset()
+            self._recording = None

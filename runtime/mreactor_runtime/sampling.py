@@ -1,0 +1,242 @@
+"""The fused sampler: the whole reverse diffusion of a clip as one replayable thing.
+
+The loop is `mreactor_ref.sampler.sample` with `fused_step`, over whatever engine there is. Where
+the engine's launches can be recorded, all steps are one CUDA graph, and a clip is one launch:
+inputs and noise are copied to static buffers first, and nothing waits for the device in between.
+Elsewhere the same loop runs as it is; ONNX Runtime's CUDA provider has a graph for each step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from mreactor_ref.sampler import sample
+from mreactor_ref.schedule import SolverTable
+from mreactor_runtime.cuda_graph import CapturedFunction, CudaDevice, GraphDevice
+from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
+from mreactor_runtime.step_kernel import fused_step
+from mreactor_runtime.tensors import (
+    CLEAN,
+    CONDITIONAL,
+    DENOISER,
+    GUIDANCE,
+    MASK,
+    MODULATION,
+    NOISY,
+    GraphSpec,
+)
+
+# Engines whose launches can be recorded by their caller. A session of ONNX Runtime cannot.
+RECORDABLE = (TORCH, TENSORRT, TENSORRT_RTX)
+NOISE = "noise"  # the buffer of all steps' noise
+KEPT_GRAPHS = 16  # shapes and tables; each graph takes some tens of MiB of the device
+# Noise of all steps that is laid out on the device before a launch. A table with more, such as
+# 1000 steps of DDPM over a long clip, is not recorded, and draws its noise step by step.
+MOST_NOISE_BYTES = 2 * 1024**3
+
+Noise = Callable[[int], Tensor]
+Key = tuple[str, bytes, tuple[tuple[str, tuple[int, ...]], ...]]
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """An engine with a way in for a whole loop, beside `run` for one step."""
+
+    def steps(
+        self, inputs: Mapping[str, Tensor], guided: bool
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """(noisy, modulation of a step) -> the clean sample of a clip.
+
+        Args:
+            inputs: of a step, but for noisy, modulation and guidance. What no step changes is
+                made of them here.
+            guided: return (B, 2 S, T, C), with the speaker first, then without; guidance is left to
+                the fused step. Else (B, S, T, C), with the speaker.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the loop.
+
+    Attributes:
+        held: the inputs of the graph. NOISY is where the loop starts, and it is overwritten by
+            where it ends; MODULATION (N, M, D) is that of all steps.
+    """
+
+    graph: str
+    table: SolverTable
+    held: Mapping[str, Tensor]
+
+    @property
+    def noisy_steps(self) -> list[int]:
+        return [i for i, n in enumerate(self.table.rows[:, 3].tolist()) if n]
+
+    @property
+    def key(self) -> Key:
+        """What a recording is good for; all other numbers lie in buffers."""
+        shapes = tuple((name, tuple(x.shape)) for name, x in self.held.items())
+        return self.graph, self.table.rows.tobytes(), shapes
+
+
+class Sampler:
+    """Runs the loop on an engine, and keeps what it recorded.
+
+    Not for two threads at once: recordings share their buffers.
+
+    Args:
+        specs: the graphs of the model.
+        clip_range: of the clean sample, in standardised channels; None is no bound.
+        device: to record on. None is the engine's own where its launches can be recorded.
+        kept: recordings at most; the one unused for longest is let go.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        specs: Mapping[str, GraphSpec],
+        clip_range: float | None = None,
+        device: GraphDevice | None = None,
+        kept: int = KEPT_GRAPHS,
+    ):
+        if device is None and engine.device.type == CUDA and engine.name in RECORDABLE:
+            device = CudaDevice(engine.device)
+        self._engine, self._specs, self._clip_range = engine, specs, clip_range
+        self._device, self._kept = device, kept
+        self._buffers: dict[str, Tensor] = {}  # flat, at the largest shape so far
+        self._recorded: OrderedDict[Key, CapturedFunction] = OrderedDict()
+
+    def run(
+        self,
+        inputs: Mapping[str, Tensor],
+        start: Tensor,
+        table: SolverTable,
+        modulation: Tensor,
+        guidance: float = 1.0,
+        noise: Noise | None = None,
+    ) -> Tensor:
+        """The clean sample (B, S, T, C), in memory of its own.
+
+        Args:
+            inputs: what `tensors.py` lists for a step of the reactions of `start`; more is ignored.
+            start: (B, S, T, C) standard normal, on the engine's device; not changed.
+            modulation: (N, M, D), a row for each step of the table.
+            guidance: 1 runs the graph without the branch that has no speaker.
+            noise: i -> (B, S, T, C), for tables that add noise.
+
+        Raises:
+            ValueError: the table adds noise, and there is no `noise`.
+        """
+        graph = CONDITIONAL if guidance == 1 else DENOISER
+        known = {**inputs, NOISY: start, MODULATION: modulation}
+        if graph == DENOISER:
+            known[GUIDANCE] = torch.full((), guidance, device=self._engine.device)
+        held = {tensor.name: known[tensor.name] for tensor in self._specs[graph].inputs}
+        given = _Run(graph, table, held)
+        with torch.inference_mode():
+            noise_bytes = len(given.noisy_steps) * start.nbytes
+            if self._device is None or noise_bytes > MOST_NOISE_BYTES:
+                copy = start.clone(memory_format=torch.contiguous_format)
+                return self._loop(_Run(graph, table, held | {NOISY: copy}), noise)
+            return self._replay(given, noise, self._device)
+
+    def prepare(
+        self, sizes: Iterable[Mapping[str, int]], table: SolverTable, guidance: float = 1.0
+    ) -> None:
+        """Record at some sizes (symbol -> size), the largest first, so that they share its memory.
+
+        Where nothing is recorded it does nothing.
+        """
+        if self._device is None:
+            return
+        spec, device = self._specs[CONDITIONAL if guidance == 1 else DENOISER], self._engine.device
+        for size in sorted(sizes, key=lambda size: math.prod(size.values()), reverse=True):
+            inputs = {
+                tensor.name: torch.zeros(
+                    tensor.shape(size), dtype=getattr(torch, tensor.dtype), device=device
+                )
+                for tensor in spec.inputs
+            }
+            inputs[MASK].fill_(True)
+            start, modulation = inputs[NOISY], inputs[MODULATION]
+            rows = modulation.expand(len(table), *modulation.shape)
+            self.run(inputs, start, table, rows, guidance, lambda _, start=start: start)
+
+    def close(self) -> None:
+        """Let go of all recordings, then of the buffers."""
+        self._keep(0)
+        self._buffers.clear()
+
+    def _loop(self, run: _Run, noise: Noise | None) -> Tensor:
+        """The one loop."""
+        held, engine = run.held, self._engine
+        modulation, guidance = held[MODULATION], held.get(GUIDANCE)
+
+        if isinstance(engine, Stepping):
+            changing = (NOISY, MODULATION, GUIDANCE)
+            shared = {name: x for name, x in held.items() if name not in changing}
+            clean_of = engine.steps(shared, guided=guidance is not None)
+
+            def denoise(x: Tensor, i: int) -> Tensor:
+                return clean_of(x, modulation[i])
+        else:
+            guidance = None  # it is an input of the graph, which applies it
+
+            def denoise(x: Tensor, i: int) -> Tensor:
+                return engine.run(run.graph, {**held, NOISY: x, MODULATION: modulation[i]})[CLEAN]
+
+        step = partial(fused_step, guidance=guidance, clip_range=self._clip_range)
+        return sample(denoise, held[NOISY], run.table, noise, step)
+
+    def _replay(self, given: _Run, noise: Noise | None, device: GraphDevice) -> Tensor:
+        """One launch over the static buffers; recorded first where it was not yet."""
+        static, laid_out = self._place(given, noise)
+        recorded = self._recorded.get(given.key)
+        if recorded is None:
+            self._keep(self._kept - 1)
+            loop = partial(self._loop, static, laid_out.__getitem__ if laid_out else None)
+            recorded = self._recorded[given.key] = CapturedFunction(loop, device)
+            static.held[NOISY].copy_(given.held[NOISY])  # the first run has overwritten it
+        self._recorded.move_to_end(given.key)
+        recorded.replay()
+        return static.held[NOISY].clone()
+
+    def _place(self, given: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:
+        """The same run in static buffers, and there the noise of each step that adds any."""
+        if noise is None and given.noisy_steps:
+            raise ValueError(f"scheduler {given.table.scheduler} adds noise, and none was given")
+        start, count = given.held[NOISY], len(given.noisy_steps)
+        like = {**given.held, NOISE: start.expand(count, *start.shape)}
+        self._reserve(like)
+        static = {name: self._buffers[name][: x.numel()].view(x.shape) for name, x in like.items()}
+        for name, value in given.held.items():
+            static[name].copy_(value)
+        laid_out = dict(zip(given.noisy_steps, static.pop(NOISE), strict=True))
+        for step, place in laid_out.items():
+            if noise is not None:
+                place.copy_(noise(step))
+        return _Run(given.graph, given.table, static), laid_out
+
+    def _reserve(self, like: Mapping[str, Tensor]) -> None:
+        """Buffers that hold tensors like these. A larger one ends what was recorded with others."""
+        for name, x in like.items():
+            buffer = self._buffers.get(name)
+            if buffer is not None and len(buffer) >= x.numel() and buffer.dtype == x.dtype:
+                continue
+            self._keep(0)
+            self._buffers.pop(name, None)
+            self._buffers[name] = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
+
+    def _keep(self, count: int) -> None:
+        while len(self._recorded) > count:
+            self._recorded.popitem(last=False)[1].release()
