@@ -10,10 +10,10 @@ from runtime_fakes import SAID, bundle_info, onnx_files, tiny_network, write_cli
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import save_checkpoint
+from mreactor_ref.data.clips import FeatureReader
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.cli import main
-from mreactor_runtime.job import FeatureReader
 
 pytestmark = pytest.mark.usefixtures("quick_priors")
 
@@ -71,6 +71,11 @@ def test_every_option_reaches_the_run(place):
         "smoothness": -0.5,
         "max_errors": 3,
         "debug": False,
+        "batch_size": None,
+        "resume": True,
+        "overlap": True,
+        "readers": None,
+        "shard": None,
         "timestep_spacing": "logsnr",
         "recovery": {
             "subject_source": "subjects.json",
@@ -170,6 +175,12 @@ def test_a_damaged_checkpoint_ends_with_5(place):
         (("--input", "empty"), "no clips found"),
         (("--output", "tiny.safetensors/below"), "cannot be written"),
         (("--engine", "torch"), "no checkpoint for the torch engine"),
+        (("--shard", "3/2"), "there is no shard 3/2"),
+        (("--shard", "half"), "shard is 'half', not like 1/4"),
+        (("--batch-size", "0"), "neither auto nor a number from 1"),
+        (("--devices", "99"), "device 99 does not exist"),
+        (("--devices", "tpu"), "device 'tpu' is neither cpu nor"),
+        (("--devices", "0", "--device", "cpu"), "give one of them"),
     ],
 )
 def test_a_wrong_option_ends_with_2_and_its_name(place, arguments, message):
@@ -185,7 +196,7 @@ def test_anything_else_ends_with_1_and_a_traceback_only_with_debug(place, monkey
     def broken(*_: object) -> SpeakerClip:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("mreactor_runtime.job.find_clips", broken)
+    monkeypatch.setattr("mreactor_runtime.run.job.find_clips", broken)
     result = infer()
     assert result.exit_code == 1
     assert result.output == (
@@ -197,7 +208,7 @@ def test_anything_else_ends_with_1_and_a_traceback_only_with_debug(place, monkey
     assert result.output.endswith("Error: RuntimeError: out of luck\n")
 
 
-def test_ctrl_c_ends_with_1_and_leaves_whole_files(place, monkeypatch):
+def test_ctrl_c_ends_with_130_and_leaves_whole_files(place, monkeypatch):
     read = FeatureReader.read
 
     def interrupted(self, files):
@@ -206,9 +217,9 @@ def test_ctrl_c_ends_with_1_and_leaves_whole_files(place, monkeypatch):
         return read(self, files)
 
     monkeypatch.setattr(FeatureReader, "read", interrupted)
-    result = infer()
-    assert result.exit_code == 1
-    assert "Traceback" not in result.output
+    result = infer("--quiet")
+    assert result.exit_code == 130
+    assert result.output == "Interrupted: what is done is kept; run it again to go on\n"
     left = sorted(path.name for path in (place / "reactions").iterdir())
     assert left == ["a.npz", "manifest.jsonl", "run.json"]
 
@@ -237,3 +248,40 @@ def test_help_imports_nothing_heavy():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--guidance-scale" in found.stdout
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_same_command_goes_on_and_shards_come_together(place):
+    assert infer("--quiet", "--output", "whole").exit_code == 0
+    for i in (1, 2):
+        assert infer("--quiet", "--shard", f"{i}/2").exit_code == 0
+    result = infer("--no-overlap", "--batch-size", "2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(
+        "2 of 2 clips done, 2 of them before (--no-resume does them again), 0 reactions"
+    )
+    for name in ("a.npz", "deep/b.npz"):
+        assert (place / "reactions" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    assert not list(Path("reactions").glob("*-of-*"))
+    again = infer("--no-resume", "--quiet")
+    assert again.exit_code == 0
+    assert json.loads(Path("reactions/run.json").read_text())["done"] == 2
+
+
+def test_a_changed_option_does_all_again_and_says_why(place):
+    infer("--quiet")
+    result = infer("--seed", "4")
+    assert "Note: what is there already is done again" in result.stderr
+    assert "seed was 0, now 4" in result.stderr
+    assert result.stdout.startswith("2 of 2 clips done, 4 reactions")
+
+
+@pytest.mark.slow
+def test_two_cpu_processes_leave_what_one_leaves(place):
+    infer("--quiet", "--output", "one", model="tiny.safetensors")
+    result = infer("--devices", "cpu,cpu", model="tiny.safetensors")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("2 of 2 clips done, 4 reactions")
+    for name in ("a.npz", "deep/b.npz"):
+        assert (place / "reactions" / name).read_bytes() == (place / "one" / name).read_bytes()
+    run = json.loads(Path("reactions/run.json").read_text())
+    assert [device["done"] for device in run["devices"]] == [1, 1]

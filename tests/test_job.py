@@ -8,9 +8,10 @@ import pytest
 from runtime_fakes import FakeEngine, TwoSubjects, fake_model, write_clips
 
 from mreactor_ref.errors import UsageError
-from mreactor_runtime import outputs
-from mreactor_runtime.job import Options, Outcome, run_job
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.run import outputs
+from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.progress import Outcome
 
 NAMES = ("a", "deep/er/b", "c")
 
@@ -176,11 +177,11 @@ class Broken(FakeEngine):
         super().__init__()
         self.error, self.clips = error, 0
 
-    def encoder(self, **inputs):
+    def encoder(self, **inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         self.clips += 1
         return super().encoder(**inputs)
 
-    def denoiser(self, **inputs):
+    def denoiser(self, **inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.clips == 2:
             raise self.error
         return super().denoiser(**inputs)
@@ -193,7 +194,7 @@ def test_an_error_nobody_foresaw_fails_its_clip_only(clips, tmp_path):
     assert summary.done == 2
     engine = Broken(RuntimeError("out of luck"))
     with pytest.raises(RuntimeError, match="out of luck"):
-        run_job(clips, tmp_path / "out", reactor(engine), Options(samples=1, steps=1, debug=True))
+        run_job(clips, tmp_path / "new", reactor(engine), Options(samples=1, steps=1, debug=True))
 
 
 def test_an_error_of_the_whole_run_ends_it(clips, tmp_path):
@@ -289,7 +290,7 @@ def test_a_picture_is_drawn_beside_each_result_and_may_fail(clips, tmp_path):
     summary = run_job(clips, output, reactor(), Options(samples=1, steps=1), draw=draw)
     assert summary.done == 3
     assert drawn[2] == ("deep/er/b", "deep/er/b", output / "deep" / "er" / "b.png")
-    assert "no picture of a: ValueError: no ink" in summary.notes
+    assert "a: no picture of it: ValueError: no ink" in summary.notes
 
 
 def test_explanations_are_written_beside_each_result(clips, tmp_path):

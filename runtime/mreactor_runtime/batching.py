@@ -6,6 +6,8 @@ of a result do not depend on what else is in the run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Up to a length, buckets are multiples of a step; both in frames. Padding is below 13 % from
 # 512 frames on and at most 25 % from 256 on.
 BUCKET_STEPS = ((512, 64), (2048, 128))
@@ -33,3 +35,16 @@ def groups(samples: int, length: int, heads: int) -> list[slice]:
     """The reactions 0 to `samples` cut into groups that run at once; the last may be smaller."""
     size = reactions_at_once(length, heads)
     return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+
+def by_bucket(frames: Sequence[int]) -> list[list[int]]:
+    """Places of clips that go into one bucket, each bucket's in their order, the longest first.
+
+    Longest first, so that what is allocated for them serves the others too.
+
+    Args: frames: of each clip.
+    """
+    found: dict[int, list[int]] = {}
+    for place, length in enumerate(frames):
+        found.setdefault(bucket(length), []).append(place)
+    return [found[length] for length in sorted(found, reverse=True)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,21 @@ from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
 if TYPE_CHECKING:
-    from mreactor_runtime.job import Outcome, Progress, Summary
+    from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.reading import Explain
+    from mreactor_runtime.run.results import Draw
 
-SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
+SOME_FAILED, TOO_MANY_FAILED, INTERRUPTED = 3, 4, 130  # exit codes
 DEFAULTS = SolverDefaults()
+
+
+def _batch_size(context: click.Context, option: click.Parameter, value: str) -> int | None:
+    """None for auto."""
+    if value == AUTO:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1", context, option)
+    return int(value)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -81,7 +92,35 @@ DEFAULTS = SolverDefaults()
     "--threads",
     type=click.IntRange(1),
     show_default="the engine's choice",
-    help="CPU threads of the engine.",
+    help="CPU threads of the engine; with --devices cpu,cpu of all processes together.",
+)
+@click.option(
+    "--devices",
+    metavar="0,1 | cpu,cpu",
+    help="Share the clips among devices, a process each: numbers of CUDA devices, or CPUs.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do only the I-th of N parts of the clips; 1/4 is the first of 4.",
+)
+@click.option(
+    "--batch-size",
+    default=AUTO,
+    metavar="auto|N",
+    callback=_batch_size,
+    help="Clips in one call of the sampler, halved where memory does not suffice; auto is 1 on a "
+    "CPU.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    help="Keep what an earlier run into OUTPUT did, where this one would do the same.",
+)
+@click.option(
+    "--overlap/--no-overlap",
+    default=True,
+    help="Read, sample and write at once, or one after the other; the results are the same.",
 )
 @recovery_options
 @click.option(
@@ -112,6 +151,11 @@ def main(
     guidance_scale: float | None,
     smoothness: float,
     threads: int | None,
+    devices: str | None,
+    shard: str | None,
+    batch_size: int | None,
+    resume: bool,
+    overlap: bool,
     recovery: RecoveryOptions,
     explain_priors: bool,
     plot: bool,
@@ -126,24 +170,24 @@ def main(
     `attributes` (samples, frames, 25) and `coefficients` (samples, frames, 58), and a line of
     OUTPUT/manifest.jsonl; OUTPUT/run.json says how it was made.
 
+    The same command goes on where a run has ended, however it did. Several --shard can write into
+    one OUTPUT; without --shard the same command then puts their manifests together.
+
     Exit codes: 0 done; 2 usage; 3 some clips failed; 4 more than --max-errors failed; 5 a model's
-    file is damaged; 1 anything else.
+    file is damaged; 130 interrupted (Ctrl-C); 1 anything else.
     """
     for name, value in (("--guidance-scale", guidance_scale), ("--smoothness", smoothness)):
         if value is not None and math.isnan(value):
             raise click.BadParameter("is not a number", param_hint=name)
+    if devices is not None and device != AUTO:
+        raise click.UsageError("--device and --devices: give one of them")
     with one_line_errors(debug):
-        from mreactor_ref.emotion.options import open_recovery
-        from mreactor_runtime.job import Options, explain_with, run_job
-        from mreactor_runtime.outputs import check_writable
-        from mreactor_runtime.reactor import Reactor
+        from mreactor_runtime.run.devices import run_on_devices
+        from mreactor_runtime.run.job import Options, run_job
+        from mreactor_runtime.run.outputs import check_writable
+        from mreactor_runtime.run.shard import Shard
+        from mreactor_runtime.run.terminal import last_line, shown_progress
 
-        draw = None
-        if plot:
-            from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
-
-            require_matplotlib()
-            draw = plot_timeline
         check_writable(output)
         options = Options(
             samples=samples,
@@ -156,72 +200,54 @@ def main(
             debug=debug,
             timestep_spacing=timestep_spacing,
             recovery=recovery,
+            batch_size=batch_size,
+            resume=resume,
+            overlap=overlap,
+            shard=Shard.parse(shard) if shard else None,
         )
-        source = open_recovery(recovery)
-        reactor = Reactor.open(model, engine, threads, device, source)
-        explain = explain_with(source) if explain_priors else None
-        with _progress(samples, quiet) as progress:
-            summary = run_job(input, output, reactor, options, progress, draw, explain)
-    _report(summary, quiet)
+        opens = partial(open_run, model, engine, recovery, plot, explain_priors)
+        try:
+            if devices is not None:
+                names = [name.strip() for name in devices.split(",") if name.strip()]
+                with shown_progress(quiet) as progress:
+                    summary = run_on_devices(
+                        input, output, names, opens, options, progress, threads
+                    )
+            else:
+                reactor, draw, explain = opens(device, threads)
+                with shown_progress(quiet) as progress:
+                    summary = run_job(input, output, reactor, options, progress, draw, explain)
+        except KeyboardInterrupt:
+            click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
+            sys.exit(INTERRUPTED)
+    if not quiet:
+        click.echo(last_line(summary))
     if summary.stopped:
         raise click.exceptions.Exit(TOO_MANY_FAILED)
     if summary.failed:
         raise click.exceptions.Exit(SOME_FAILED)
 
 
-@contextmanager
-def _progress(samples: int, quiet: bool) -> Iterator[Progress]:
-    """A bar on stderr where that is a terminal; only its lines of text where it is not."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def open_run(
+    model: str,
+    engine: str,
+    recovery: RecoveryOptions,
+    plot: bool,
+    explain_priors: bool,
+    device: str,
+    threads: int | None,
+) -> tuple[Reactor, Draw | None, Explain | None]:
+    """The reactor that the options ask for, and what draws and explains. UsageError: none such."""
+    from mreactor_ref.emotion.options import open_recovery
+    from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.job import explain_with
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    bar = Bar(
-        TextColumn("Reacting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[rate]} reactions/s, time left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
+    draw = None
+    if plot:
+        from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
 
-    class Shown:
-        """Passes what happens on to the bar."""
-
-        def begin(self, clips: int) -> None:
-            self.task = bar.add_task("", total=clips, rate="-")
-            self.seconds, self.reactions = 0.0, 0
-
-        def say(self, text: str) -> None:
-            if not quiet:
-                console.print(f"Note: {text}", markup=False)
-
-        def finished(self, outcome: Outcome) -> None:
-            if outcome.error:
-                console.print(f"Failed: {outcome.error}", markup=False)
-            self.seconds += outcome.milliseconds / 1000
-            self.reactions += outcome.reactions
-            rate = f"{self.reactions / self.seconds:.2f}" if self.seconds else "-"
-            bar.update(self.task, advance=1, rate=rate)
-
-    with bar:
-        yield Shown()
-
-
-def _report(summary: Summary, quiet: bool) -> None:
-    """The last line: what was done, how fast, where it is."""
-    if quiet:
-        return
-    parts = [f"{summary.done} of {summary.clips} clips done"]
-    if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
-    left = summary.clips - summary.done - len(summary.failed)
-    if left:
-        parts.append(f"{left} not tried")
-    rate = summary.reactions / summary.seconds if summary.seconds else 0.0
-    parts.append(f"{summary.reactions} reactions in {summary.seconds:.1f} s ({rate:.2f} a second)")
-    parts += [f"{count} without {name}" for name, count in summary.missing.items()]
-    click.echo(f"{', '.join(parts)}; results in {summary.output}")
+        require_matplotlib()
+        draw = plot_timeline
+    source = open_recovery(recovery)
+    reactor = Reactor.open(model, engine, threads, device, source)
+    return reactor, draw, explain_with(source) if explain_priors else None

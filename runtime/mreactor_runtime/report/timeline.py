@@ -22,7 +22,7 @@ from mreactor_ref.signals import (
     Reactions,
     SpeakerClip,
 )
-from mreactor_runtime.outputs import write_whole
+from mreactor_runtime.run.outputs import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,232 @@
+"""A folder of clips to a folder of reactions, with a manifest: what `mreactor-infer` runs.
+
+    run_job(Path("clips"), Path("reactions"), Reactor.open("mini"), Options(samples=10))
+
+Each clip becomes `OUT/<clip id>.npz` with `attributes` (S, T, 25) and `coefficients` (S, T, 58),
+float32; `OUT/manifest.jsonl` has a line a clip and `OUT/run.json` what the run was. The same input
+and options on the same engine and machine give the same npz bytes, in one go, in shards, or in
+several runs of which some were killed.
+
+Clips are read ahead in threads, sampled here, longest of a window first, and written in a thread. A
+line of the manifest is written when its npz is there, so the manifest is of use at any moment, and
+a run into the same folder goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.emotion.explain import as_dict
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
+from mreactor_ref.signals import SpeakerClip
+from mreactor_runtime.batching import by_bucket
+from mreactor_runtime.engines.names import CUDA
+from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.run.batch_size import Batches, Result
+from mreactor_runtime.run.ledger import Ledger
+from mreactor_runtime.run.manifest import Manifest
+from mreactor_runtime.run.options import Options
+from mreactor_runtime.run.outputs import check_writable, write_json
+from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
+from mreactor_runtime.run.progress import DECODE, SAMPLE, Progress, Silent, Summary
+from mreactor_runtime.run.reading import ClipReader, Explain, PriorsAhead, Read
+from mreactor_runtime.run.record import describe, fingerprint
+from mreactor_runtime.run.results import Draw, Results, TooManyFailed
+from mreactor_runtime.run.resume import PICTURE, PRIORS, keep_earlier
+from mreactor_runtime.run.shard import WHOLE, manifest_path, run_path
+
+LEAST_WINDOW = 16  # clips that are put in order of their lengths
+WINDOW_FRAMES = 1024  # for each of these, which bounds the memory of long clips
+READERS_BESIDE_CUDA = 4  # the sampler needs little of the processor there
+
+
+class Job:
+    """One run over a folder. Made and run by `run_job`."""
+
+    def __init__(
+        self,
+        input: Path,
+        output: Path,
+        reactor: Reactor,
+        options: Options,
+        progress: Progress,
+        draw: Draw | None,
+        explain: Explain | None,
+    ):
+        self.output, self.reactor, self.options = output, reactor, options
+        self.progress, self.draw, self.explain = progress, draw, explain
+        self.shard = options.shard or WHOLE
+        solver = reactor.solver(
+            options.scheduler, options.steps, options.guidance_scale, options.timestep_spacing
+        )
+        self.clips = self.shard.of(find_clips(input))
+        self.record = describe(input, reactor, options, solver)
+        self.fingerprint = fingerprint(self.record)
+        self.summary = Summary(output, len(self.clips))
+
+    def run(self) -> Summary:
+        wanted = [PICTURE] * (self.draw is not None) + [PRIORS] * (self.explain is not None)
+        earlier = keep_earlier(
+            self.output, self.clips, self.shard, self.record, wanted, self.options.resume
+        )
+        self.summary.kept = len(earlier.kept)
+        record = self.record | {"run": self.fingerprint}
+        write_json(run_path(self.output, self.shard), record | {"finished": False})
+        manifest = Manifest(manifest_path(self.output, self.shard))
+        head = {"seed": self.options.seed, "run": self.fingerprint}
+        self.ledger = Ledger(manifest, self.summary, self.progress, head)
+        self.results = Results(
+            self.output,
+            self.ledger,
+            self.draw,
+            self.explain is not None,
+            self.options.debug,
+            self.options.max_errors,
+        )
+        to_do = [clip for clip in self.clips if clip.id not in earlier.kept]
+        self.progress.begin(len(to_do))
+        for note in (*self.reactor.notes, *earlier.reasons):
+            self.ledger.say(note)
+        ended = False
+        started = time.perf_counter()
+        try:
+            self._do(to_do)
+            ended = True
+        finally:
+            manifest.close(in_order=ended)
+        self.summary.seconds = time.perf_counter() - started
+        write_json(
+            run_path(self.output, self.shard), record | {"finished": True} | self.summary.to_dict()
+        )
+        return self.summary
+
+    def _do(self, clips: Sequence[ClipFiles | BadClip]) -> None:
+        """Read, sample and write. The reactor's priors are found while its clips are read."""
+        reactor, options = self.reactor, self.options
+        source = reactor.source
+        threads = torch.get_num_threads()
+        priors = PriorsAhead(source)
+        read = ClipReader(reactor.config, priors, self.explain, options.overlap)
+        batches = Batches(
+            lambda clips: reactor.generate_batch(clips, **options.sampling()),
+            reactor.engine.device.type,
+            options.samples,
+            options.batch_size,
+            self.ledger.say,
+        )
+        most = max(LEAST_WINDOW, 2 * batches.largest)
+        try:
+            reactor.source = priors
+            with self._reads(clips, read, most) as reads, Writer(options.overlap) as writer:
+                for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
+                    self._window(window, batches, priors, writer)
+            self.results.check()  # of what was written last
+        except TooManyFailed:
+            self.summary.stopped = True
+        finally:
+            reactor.source = source
+            torch.set_num_threads(threads)  # a thread that reads has set it for itself
+
+    def _reads(
+        self, clips: Sequence[ClipFiles | BadClip], read: ClipReader, most: int
+    ) -> AbstractContextManager[Iterable[Read]]:
+        """Each clip's `Read`, in order."""
+        if not self.options.overlap:
+            return nullcontext(map(read, clips))
+        on_cuda = self.reactor.engine.device.type == CUDA
+        threads = self.options.readers or (READERS_BESIDE_CUDA if on_cuda else 1)
+        return ReadAhead(clips, read, _frames, threads, most, most * WINDOW_FRAMES)
+
+    def _window(
+        self, window: Sequence[Read], batches: Batches, priors: PriorsAhead, writer: Writer
+    ) -> None:
+        """Some clips, a bucket after the other. Raises TooManyFailed."""
+        good: list[tuple[Read, SpeakerClip]] = []
+        for read in window:
+            self.ledger.spent(DECODE, read.seconds)
+            if read.clip is None:
+                self.results.failed(read, read.error or RuntimeError("no clip"), read.seconds)
+                self.results.check()
+            else:
+                good.append((read, read.clip))
+        for places in by_bucket([clip.frames for _, clip in good]):
+            reads = iter([good[place][0] for place in places])
+            for sampled in batches.run([good[place][1] for place in places]):
+                self.ledger.spent(SAMPLE, sampled.seconds)
+                share = sampled.seconds / len(sampled.clips)
+                for clip, result in zip(sampled.clips, sampled.results, strict=True):
+                    self._sampled(next(reads), clip, result, share, writer)
+                    priors.forget(clip)
+
+    def _sampled(
+        self, read: Read, clip: SpeakerClip, result: Result, seconds: float, writer: Writer
+    ) -> None:
+        """A clip comes from the sampler: its result goes to the writer."""
+        self.ledger.tell(clip, read.warnings)
+        for note in read.notes:
+            self.ledger.say(note)
+        seconds += read.seconds
+        if isinstance(result, Exception):
+            self.results.failed(read, result, seconds)
+        else:
+            writer.do(lambda: self.results.write(read, clip, result, seconds))
+        self.results.check()
+
+
+def _frames(read: Read) -> int:
+    return read.frames
+
+
+def explain_with(recovery: ExpressiveRecovery) -> Explain:
+    """For `run_job`: the stages of each utterance of a clip."""
+
+    def explain(clip: SpeakerClip) -> Any:
+        texts = [utterance.text for utterance in clip.utterances]
+        return [
+            {
+                "start": utterance.start,
+                "end": utterance.end,
+                **as_dict(explanation, recovery.thresholds),
+            }
+            for utterance, explanation in zip(clip.utterances, recovery.explain(texts), strict=True)
+        ]
+
+    return explain
+
+
+def run_job(
+    input: Path,
+    output: Path,
+    reactor: Reactor,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    draw: Draw | None = None,
+    explain: Explain | None = None,
+) -> Summary:
+    """Reactions to every clip of a folder. A clip that cannot be done is reported, the rest go on.
+
+    Args:
+        input: searched in depth, as `find_clips` does it.
+        output: made if need be. What an earlier run did there is kept where this run would do the
+            same (the same model, engine, machine, versions and options, the clip's files unchanged,
+            its npz whole); anything else is replaced clip by clip.
+        draw: called with each clip, its reactions, and the path of a picture beside the npz, in
+            the thread that writes.
+        explain: its answer for each clip is written beside the npz, to `<clip id>.priors.json`.
+            Called in the threads that read, one at a time.
+    Raises:
+        UsageError: no clips, an option out of range, or an output that cannot be written: all
+            before any work.
+        KeyboardInterrupt: what was sampled is written first.
+    """
+    input, output = Path(input), Path(output)
+    job = Job(input, output, reactor, options or Options(), progress or Silent(), draw, explain)
+    check_writable(output)
+    return job.run()

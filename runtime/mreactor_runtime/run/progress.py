@@ -1,0 +1,108 @@
+"""What a run tells, and what it comes to: who listens, what became of a clip, and the summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+DECODE, SAMPLE, WRITE = STAGES = ("decode", "sample", "write")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one clip; `error` is None where it is done.
+
+    `milliseconds` are those of its own reading, sampling and writing; clips that are sampled
+    together share the time of that evenly.
+    """
+
+    clip_id: str
+    reactions: int
+    milliseconds: float
+    error: str | None = None
+
+
+class Progress(Protocol):
+    """Who is told how a run goes: one call at a time, but not always from the same thread."""
+
+    def begin(self, clips: int) -> None:
+        """The run starts, with so many clips to do."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something the user should know, once."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """A clip is done, or has failed."""
+        ...
+
+
+class Silent:
+    """Tells nobody; the summary keeps the notes."""
+
+    def begin(self, clips: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        clips: all of the input, or of its shard. kept: of these, done by an earlier run.
+        done, reactions: by this run. seconds: from its first clip to its last, on the wall.
+        failed: clip id -> error. notes: what was said on the way.
+        missing: modality -> clips that have none of it.
+        stopped: whether more than `max_errors` failed, so that clips were left undone.
+        stages: seconds spent in each of STAGES. They overlap, so they may add up to more than
+            `seconds`.
+        devices: what each process says of itself, where there were several.
+    """
+
+    output: Path
+    clips: int
+    kept: int = 0
+    done: int = 0
+    reactions: int = 0
+    seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
+    missing: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    stopped: bool = False
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    devices: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def sampler_busy(self) -> float:
+        """The share of the time in which the sampler ran; of several processes the mean."""
+        if self.devices:
+            return sum(device["sampler_busy"] for device in self.devices) / len(self.devices)
+        return self.stages[SAMPLE] / self.seconds if self.seconds else 0.0
+
+    @property
+    def left(self) -> int:
+        """Clips that were not tried."""
+        return self.clips - self.kept - self.done - len(self.failed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without what the manifest says already."""
+        told = {
+            "clips": self.clips,
+            "kept": self.kept,
+            "done": self.done,
+            "failed": len(self.failed),
+            "stopped": self.stopped,
+            "reactions": self.reactions,
+            "seconds": round(self.seconds, 3),
+            "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
+            "sampler_busy": round(self.sampler_busy, 4),
+            "missing": dict(self.missing),
+            "notes": self.notes,
+        }
+        return told | ({"devices": self.devices} if self.devices else {})

@@ -1,0 +1,100 @@
+"""What `run.json` says of a run, and whether an earlier run would have made the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mreactor_ref.emotion.options import RecoveryOptions
+from mreactor_runtime.bundle import SolverDefaults, versions
+from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.run.options import Options
+from mreactor_runtime.run.outputs import read_json, sha256_of
+
+PACKAGES = (
+    *("mreactor", "numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino"),
+    *("transformers", "sentence-transformers", "vaderSentiment"),
+)
+# How a run is done, not what comes of it.
+HOW = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
+MOST_NAMED = 3  # differences in one line
+
+Record = dict[str, Any]
+
+
+def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefaults) -> Record:
+    """What run.json says before the run."""
+    model, engine = reactor.model, reactor.engine
+    shard = None if options.shard is None else str(options.shard)
+    return {
+        "ai_generated": True,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
+        "device": {"type": engine.device.type, "name": reactor.device_name},
+        "engine": engine.name,
+        "model": {"name": model.name, "sha256": model.sha256},
+        "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
+        "arguments": {
+            "input": str(input),
+            **asdict(options),
+            **asdict(solver),
+            "shard": shard,
+        },
+    }
+
+
+def fingerprint(record: Record) -> str:
+    """A short hash of what decides the bytes of a run's results: two runs with the same one, over
+    the same clips, make the same."""
+    decides = sorted((name, repr(value)) for name, value in _deciding(record))
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
+
+
+def difference(old: Path, new: Record) -> str | None:
+    """How the run of a run file differs in what decides the bytes; None where it does not."""
+    try:
+        was = dict(_deciding(read_json(old) or {}))
+    except (TypeError, KeyError, AttributeError):  # of another version, or not ours
+        return "it is not known how"
+    now = dict(_deciding(json.loads(json.dumps(new))))
+    found = [
+        f"{name} was {was.get(name)}, now {now.get(name)}"
+        for name in sorted({*was, *now})
+        if was.get(name) != now.get(name)
+    ]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return "; ".join(found[:MOST_NAMED]) + more if found else None
+
+
+def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
+    """The parts of a record that decide the bytes, flat, by names that people know."""
+    arguments = {k: v for k, v in record["arguments"].items() if k not in HOW}
+    yield from _flat(json.loads(json.dumps(arguments)), "")
+    yield from _flat(record["versions"], "version of ")
+    yield from _flat(record["priors"], "priors ")
+    yield from _flat(record["device"], "device ")
+    yield "engine", record["engine"]
+    yield "model", record["model"]["sha256"]
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _own_files(recovery: RecoveryOptions | None) -> dict[str, str]:
+    """The SHA-256 of each of the user's own files that priors come from."""
+    if recovery is None:
+        return {}
+    lexicons = [option.partition("=")[2] for option in recovery.lexicon]
+    paths = [Path(name).expanduser() for name in (recovery.subject_source, *lexicons) if name]
+    return {path.name: found for path in paths if (found := sha256_of(path))}

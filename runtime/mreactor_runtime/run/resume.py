@@ -1,0 +1,116 @@
+"""What an earlier run into the same folder did, as far as it is what this run would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mreactor_ref.data.clips import BadClip, ClipFiles
+from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
+from mreactor_runtime.run.outputs import remove_partials, sha256_of
+from mreactor_runtime.run.record import Record, difference, fingerprint
+from mreactor_runtime.run.shard import (
+    MANIFEST,
+    RUN,
+    WHOLE,
+    Shard,
+    manifest_path,
+    run_path,
+    shard_files,
+)
+
+PRIORS, PICTURE = ".priors.json", ".png"  # beside a result
+
+
+@dataclass
+class Earlier:
+    """What can be kept of earlier runs.
+
+    Attributes:
+        kept: ids of clips that are done.
+        reasons: why others that were done are done again, a line each.
+    """
+
+    kept: set[str] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file beside a clip's npz. The clip's id may have dots, so no part of it is a suffix."""
+    return path.with_name(path.name.removesuffix(".npz") + suffix)
+
+
+def keep_earlier(
+    output: Path,
+    clips: Sequence[ClipFiles | BadClip],
+    shard: Shard,
+    record: Record,
+    beside_results: Sequence[str],
+    resume: bool,
+) -> Earlier:
+    """Begin the manifest of a run with what stays of earlier ones, its own, the whole run's and
+    those of shards.
+
+    A clip stays done when the earlier run's results are the same by its fingerprint, the clip's
+    files have not changed, its npz has the SHA-256 of its line, and the files `beside_results`
+    (suffixes) are there. A whole run takes the place of its shards: their manifests go.
+    """
+    earlier = Earlier()
+    files = {clip.id: clip for clip in clips}
+    own, shards = manifest_path(output, shard), shard_files(output, MANIFEST)
+    sources = dict.fromkeys((*shards, output / MANIFEST, own))
+    found: dict[str, str] = {}  # clip id -> why its last line is not taken
+
+    def keep(line: Line) -> bool:
+        clip_id = line["id"]
+        if clip_id not in files or line.get("status") != DONE:
+            return False
+        why = _why_again(output, files[clip_id], line, record, beside_results)
+        if why:
+            found[clip_id] = why
+        return why is None
+
+    kept = collect(own, sources if resume else [], keep)
+    earlier.kept = set(kept)
+    reasons = {why for clip_id, why in found.items() if clip_id not in earlier.kept}
+    runs = [run_path(output, shard), output / RUN, *shard_files(output, RUN)]
+    if OTHERWISE in reasons:
+        reasons.remove(OTHERWISE)
+        told = [text for path in runs if path.is_file() and (text := difference(path, record))]
+        earlier.reasons.append(OTHERWISE + (told[0] if told else "it is not known how"))
+    earlier.reasons += sorted(reasons)
+    if shard == WHOLE:
+        for path in (*shards, *shard_files(output, RUN)):
+            path.unlink(missing_ok=True)
+    remove_partials(output, _results(files, earlier.kept))
+    return earlier
+
+
+OTHERWISE = "what is there already is done again, for it was made otherwise: "
+
+
+def _why_again(
+    output: Path,
+    files: ClipFiles | BadClip,
+    line: Line,
+    record: Record,
+    beside_results: Sequence[str],
+) -> str | None:
+    if line.get("run") != fingerprint(record):
+        return OTHERWISE
+    if line.get("files") != state_of(files):
+        return "clips whose files have changed are done again"
+    path = output / f"{files.id}.npz"
+    if sha256_of(path) != line.get("sha256"):
+        return "results that are missing, or not as they were written, are done again"
+    for suffix in beside_results:
+        if not beside(path, suffix).is_file():
+            return f"clips that have no {suffix} yet are done again"
+    return None
+
+
+def _results(ids: dict[str, ClipFiles | BadClip], kept: set[str]) -> set[str]:
+    """The files of clips that are not kept, below the output."""
+    suffixes = (".npz", PRIORS, PICTURE)
+    return {clip_id + suffix for clip_id in ids if clip_id not in kept for suffix in suffixes}

@@ -1,0 +1,84 @@
+"""A part of a run, and the names of the files that say what was done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from mreactor_ref.errors import UsageError
+
+T = TypeVar("T")
+
+MANIFEST, RUN = "manifest.jsonl", "run.json"
+OF_SHARDS = {
+    MANIFEST: re.compile(r"manifest-[0-9]+-of-[0-9]+\.jsonl"),
+    RUN: re.compile(r"run-[0-9]+-of-[0-9]+\.json"),
+}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, from 1: of the clips in order of their ids every `count`-th.
+
+    Several shards can write into one folder, since each has its own manifest and run file.
+
+    Raises:
+        UsageError: no such part.
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 1 <= self.index <= self.count:
+            raise UsageError(
+                f"there is no shard {self.index}/{self.count}",
+                fix=f"the shards of {max(self.count, 1)} are 1/{max(self.count, 1)} to "
+                f"{max(self.count, 1)}/{max(self.count, 1)}",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """ "I/N". Raises UsageError."""
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if not found:
+            raise UsageError(f"shard is {text!r}, not like 1/4", fix="the first of four is 1/4")
+        return cls(int(found[1]), int(found[2]))
+
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        """This part of `items`."""
+        return items[self.index - 1 :: self.count]
+
+    def split(self, parts: int) -> list[Shard]:
+        """Shards that are the same items together: parts of this part."""
+        return [Shard(self.index + self.count * i, self.count * parts) for i in range(parts)]
+
+
+WHOLE = Shard(1, 1)
+
+
+def manifest_path(output: Path, shard: Shard = WHOLE) -> Path:
+    """The manifest of a whole run, or that of a shard beside it."""
+    if shard == WHOLE:
+        return output / MANIFEST
+    return output / f"manifest-{shard.index}-of-{shard.count}.jsonl"
+
+
+def run_path(output: Path, shard: Shard = WHOLE) -> Path:
+    """Likewise, of the file that says what the run was."""
+    if shard == WHOLE:
+        return output / RUN
+    return output / f"run-{shard.index}-of-{shard.count}.json"
+
+
+def shard_files(output: Path, name: str) -> list[Path]:
+    """The files of all shards in a folder; `name` is MANIFEST or RUN."""
+    if not output.is_dir():
+        return []
+    return sorted(path for path in output.iterdir() if OF_SHARDS[name].fullmatch(path.name))
