@@ -7,6 +7,7 @@ Paper to code: A_S, L_S, F_S -> the sound, words and face of `MODALITIES`; their
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,13 +67,15 @@ class TemporalCorrelation(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, 3, T, D), mask (B, T) -> weights (B, 3, T), mean one over the real frames."""
         valid = mask[:, None].expand(-1, x.shape[1], -1).flatten(1)  # (B, 3 T)
-        q, k = self.to_query(x).flatten(1, 2), self.to_key(x).flatten(1, 2)  # (B, 3 T, D)
-        if self.block is None:
-            received = self._received(q, k, valid, valid)
-        else:
-            blocks = zip(q.split(self.block, dim=1), valid.split(self.block, dim=1), strict=True)
-            received = torch.stack([self._received(b, k, v, valid) for b, v in blocks]).sum(dim=0)
+        queries, keys = self.to_query(x), self.to_key(x).flatten(1, 2)  # (B, 3, T, D), (B, 3 T, D)
+        received = torch.zeros_like(valid, dtype=x.dtype)
+        for own in queries.unbind(dim=1):  # a sum of sums: some engines add one number at a time
+            for some, real in zip(self._blocks(own), self._blocks(mask), strict=True):
+                received = received + self._received(some, keys, real, valid)
         return received.unflatten(1, (x.shape[1], -1))
+
+    def _blocks(self, x: Tensor) -> Sequence[Tensor]:
+        return [x] if self.block is None else x.split(self.block, dim=1)
 
     @staticmethod
     def _received(queries: Tensor, keys: Tensor, asking: Tensor, valid: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", ".", "--samples", "0"], "--samples"),
         ("mreactor-export", ["--model", "maxi"], "maxi"),
         ("mreactor-eval", ["reactions", "--data", ".", "--model", "maxi"], "maxi"),
+        ("mreactor-bench", ["throughput", "--model", "maxi"], "maxi"),
         ("mreactor-eval", ["control", "--data", ".", "--model", "maxi"], "maxi"),
         ("mreactor-priors", [""], "no words"),
         ("mreactor-priors", ["Hello", "--lexicon", "warriner=none.csv"], "none.csv"),

@@ -98,7 +98,7 @@ class Reactor:
         """What the engine runs on, for people."""
         if self.engine.device.type == CUDA:
             return torch.cuda.get_device_name(self.engine.device)
-        return _cpu_name()
+        return cpu_name()
 
     def solver(
         self,
@@ -280,7 +280,7 @@ def _in_natural_units(one: _Ready, reaction: Tensor) -> ClipReactions | ClipErro
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The processor's name where the system tells it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -87,9 +87,10 @@ class BandedAttention:
 
     def _of(self, frames: int) -> Tensor:
         """-eps |x - y| at x + y', (H, 2 T - 1)."""
-        if self._bias.shape[1] != 2 * frames - 1:
-            self._bias = self._slopes * torch.arange(1 - frames, frames).abs()
-        return self._bias
+        bias = self._bias  # once: another thread may need another length, and put its own here
+        if bias.shape[1] != 2 * frames - 1:
+            self._bias = bias = self._slopes * torch.arange(1 - frames, frames).abs()
+        return bias
 
     def _bands(self, queries: Tensor, keys: Tensor) -> list[tuple[slice, int]]:
         """Neighbouring heads and how far each of them sees, for queries and keys (H, T, d).

@@ -1,0 +1,264 @@
+"""`mreactor-bench`: parses, measures, prints tables, writes reports."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mreactor_bench.cli import SETTINGS, with_options
+from mreactor_bench.throughput.setting import DTYPES, PEERS
+from mreactor_ref.command import one_line_errors
+from mreactor_ref.config import CONFIGS
+from mreactor_ref.schedule import SCHEDULERS, SPACINGS
+from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
+
+if TYPE_CHECKING:
+    from mreactor_ref.model import MReactor
+
+HALF_TYPES = ("fp16", "bf16")
+MODEL = (
+    click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle."),
+    click.option(
+        "--random-weights",
+        type=click.Choice(sorted(CONFIGS)),
+        help="In place of --model: random weights of a config; time does not depend on them.",
+    ),
+)
+DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+JSON = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures as JSON."
+)
+WHAT = (
+    click.option(
+        "--engine", "engines", type=click.Choice(ENGINES), multiple=True, help="May be repeated."
+    ),
+    click.option(
+        "--peer",
+        "peers",
+        type=click.Choice(list(PEERS)),
+        multiple=True,
+        help="Another way to run the same weights; may be repeated.",
+    ),
+    click.option(
+        "--dtype",
+        "dtypes",
+        type=click.Choice(DTYPES),
+        multiple=True,
+        default=("fp32",),
+        help="May be repeated.",
+    ),
+    click.option("--device", type=click.Choice(DEVICES), default=AUTO, help="Where it runs."),
+    click.option(
+        "--frames",
+        type=click.IntRange(1, 100_000),
+        multiple=True,
+        default=(750,),
+        help="Length of a clip; may be repeated.",
+    ),
+    click.option(
+        "--batch-size",
+        "batch_sizes",
+        type=click.IntRange(1, 1024),
+        multiple=True,
+        default=(1,),
+        help="Clips in a call; may be repeated.",
+    ),
+    click.option("--samples", type=click.IntRange(1, 1000), default=10, help="Reactions a clip."),
+)
+SOLVER = (
+    click.option(
+        "--steps",
+        type=click.IntRange(1, 1000),
+        multiple=True,
+        show_default="the model's",
+        help="Of the solver; may be repeated.",
+    ),
+    click.option(
+        "--scheduler",
+        type=click.Choice(SCHEDULERS),
+        show_default="the model's",
+        help="The solver.",
+    ),
+    click.option(
+        "--timestep-spacing",
+        type=click.Choice(list(SPACINGS)),
+        show_default="the model's",
+        help="Of the steps.",
+    ),
+    click.option(
+        "--guidance-scale",
+        type=click.FloatRange(0, 20),
+        show_default="the model's",
+        help="1 is no guidance, and has no second branch to pay for.",
+    ),
+)
+HOW_OFTEN = (
+    click.option("--repeats", type=click.IntRange(1), default=5, help="Timed calls at least."),
+    click.option(
+        "--duration", type=click.FloatRange(0), default=3.0, help="Seconds of timing at least."
+    ),
+    click.option(
+        "--warm-up", type=click.IntRange(0), default=1, help="Calls before, beside the first."
+    ),
+    click.option("--threads", type=click.IntRange(1), help="Of the CPU."),
+)
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(package_name="mreactor")
+def main() -> None:
+    """Measure how fast models run, and what the choices of the exporter rest on."""
+
+
+@main.command(context_settings=SETTINGS)
+@with_options(*MODEL, *WHAT, *SOLVER, *HOW_OFTEN)
+@click.option(
+    "--compare",
+    "pair",
+    nargs=2,
+    metavar="A B",
+    help="Two settings in turns, such as: peer=eager engine=torch,steps=20",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for throughput.json, .md and .html.",
+)
+@DEBUG
+def throughput(
+    engines: tuple[str, ...],
+    peers: tuple[str, ...],
+    repeats: int,
+    duration: float,
+    warm_up: int,
+    random_weights: str | None,
+    output: Path | None,
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Time engines and peers, against the limit of the machine and against each other.
+
+    First the ceiling: operations and bytes by formula, the machine's measured rates, and the least
+    time that follows. Then each engine and peer at each size, in a process of its own, once its
+    reactions are those of the torch engine. With --compare only two settings, in turns: where a
+    machine does other work, too, only these ratios can be trusted.
+    """
+    with one_line_errors(debug):
+        from mreactor_bench.throughput.report import write_reports
+        from mreactor_bench.throughput.run import Request, run
+        from mreactor_bench.throughput.setting import Plan
+        from mreactor_runtime.run.outputs import check_writable
+
+        if output is not None:
+            check_writable(output)
+        request = Request(
+            random=random_weights,
+            runners=(*engines, *peers),
+            plan=Plan(repeats, duration, warm_up),
+            command=_command(),
+            **options,
+        )
+        report, failure = run(request, _say, click.echo)
+        click.echo(report.to_markdown())
+        if output is not None:
+            for path in write_reports(report, output):
+                click.echo(f"Wrote {path}")
+        if failure is not None:
+            raise failure
+
+
+@main.command(context_settings=SETTINGS)
+@with_options(*MODEL)
+@click.option(
+    "--frames", type=click.IntRange(1), default=750, help="Of the reaction that is denoised."
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    type=click.Choice(HALF_TYPES),
+    multiple=True,
+    default=("fp16", "bf16"),
+    help="May be repeated.",
+)
+@click.option(
+    "--sensitivity/--no-sensitivity",
+    default=True,
+    help="Also each class of operators alone in the half type, and alone spared.",
+)
+@JSON
+@DEBUG
+def precision(
+    model: str,
+    random_weights: str | None,
+    frames: int,
+    dtypes: tuple[str, ...],
+    sensitivity: bool,
+    output: Path | None,
+    debug: bool,
+) -> None:
+    """What half types lose, and which operators must stay in fp32.
+
+    The figures behind the exporter's table of what it keeps in fp32.
+    """
+    with one_line_errors(debug):
+        from mreactor_bench.export_tables import precision_tables
+
+        network = _network(model, random_weights)
+        found = precision_tables(network, frames, dtypes, click.echo, sensitivity)
+        about = {"model": random_weights or model, "frames": frames}
+        _write(output, "precision", {**about, "command": _command(), "dtypes": found})
+
+
+@main.command(context_settings=SETTINGS)
+@with_options(*MODEL)
+@click.option("--frames", type=click.IntRange(1), multiple=True, default=(256, 768), help="Sizes.")
+@click.option("--samples", type=click.IntRange(1), multiple=True, default=(1, 3), help="Sizes.")
+@click.option("--pairs", type=click.IntRange(1), default=9, help="Of calls, in turns.")
+@JSON
+@DEBUG
+def forms(
+    model: str,
+    random_weights: str | None,
+    frames: tuple[int, ...],
+    samples: tuple[int, ...],
+    pairs: int,
+    output: Path | None,
+    debug: bool,
+) -> None:
+    """Forms of the exported denoiser in ONNX Runtime on a CPU: which is the faster."""
+    with one_line_errors(debug):
+        from mreactor_bench.export_tables import forms_table
+
+        found = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
+        about = {"model": random_weights or model, "command": _command()}
+        _write(output, "forms", {**about, "forms": found})
+
+
+def _network(model: str, random_weights: str | None) -> MReactor:
+    from mreactor_bench.throughput.weights import random_model
+    from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
+
+    if random_weights:
+        return random_model(CONFIGS[random_weights])
+    return load_checkpoint(find_checkpoint(model))
+
+
+def _command() -> str:
+    """The line that was typed."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _write(output: Path | None, kind: str, values: dict[str, Any]) -> None:
+    from mreactor_bench.report import write_report
+
+    if output is not None:
+        write_report(output, kind, values)
+        click.echo(f"Wrote {output}")

@@ -1,0 +1,161 @@
+"""A whole run of `mreactor-bench throughput`: the ceiling, then every setting, then the report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from mreactor_bench.throughput.compare import Comparison, compare
+from mreactor_bench.throughput.machine import describe, measure_rates
+from mreactor_bench.throughput.measure import Bench, References, Row
+from mreactor_bench.throughput.peers import Unavailable
+from mreactor_bench.throughput.report import Report, ceiling_markdown, machine_text
+from mreactor_bench.throughput.setting import Plan, Setting, change
+from mreactor_bench.throughput.weights import Weights, find_weights, random_weights, with_exports
+from mreactor_bench.throughput.worker import in_process
+from mreactor_ref.errors import MReactorError, UsageError
+from mreactor_ref.schedule import solver_table
+from mreactor_runtime.engines.engine import choose_device
+from mreactor_runtime.engines.names import AUTO, CPU, CUDA, TORCH
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        model: a name or path. random: a config's name, whose weights are then random.
+        runners: engines and peers. dtypes, batch_sizes, frames, steps: all products are measured.
+        scheduler, timestep_spacing, guidance_scale: None is the model's own; steps may be empty.
+        pair: the two of --compare, which are then measured alone.
+        plan: how often. command: the line that was typed.
+    """
+
+    model: str
+    random: str | None
+    runners: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    device: str
+    batch_sizes: tuple[int, ...]
+    frames: tuple[int, ...]
+    steps: tuple[int, ...]
+    samples: int
+    scheduler: str | None
+    timestep_spacing: str | None
+    guidance_scale: float | None
+    threads: int | None
+    pair: tuple[str, str] | None
+    plan: Plan
+    command: str
+
+
+def run(
+    request: Request, say: Callable[[str], None], show: Callable[[str], None]
+) -> tuple[Report, MReactorError | None]:
+    """Measure what was asked for.
+
+    Args:
+        say: hears what is being done. show: hears results: first the ceiling.
+    Returns: the report, and the first failure. A failure ends its own setting alone, so that what
+        else was asked for is not lost.
+    Raises: UsageError: what cannot be measured at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="mreactor-bench-") as folder:
+        return _run(request, Path(folder), say, show)
+
+
+def _run(
+    request: Request, folder: Path, say: Callable[[str], None], show: Callable[[str], None]
+) -> tuple[Report, MReactorError | None]:
+    device = choose(request.device)
+    weights = random_weights(request.random, folder) if request.random else None
+    weights = weights or find_weights(request.model)
+    settings = list_settings(request, weights, device)
+    if len({setting.device for setting in settings}) > 1:
+        raise UsageError("the two settings are on different devices", fix="compare on one device")
+    device, dtypes = settings[0].device, [setting.dtype for setting in settings]
+    wanted = [setting.dtype for setting in settings if setting.needs_graphs]
+    weights = with_exports(weights, wanted, folder, say)
+    say("measuring the machine")
+    rates = in_process(measure_rates, device, dtypes, request.threads)
+    show(machine_text(describe(device), rates))
+    show(ceiling_markdown(weights, rates, settings))
+    bench = Bench(weights, rates, request.plan, References(weights, say), say)
+    rows: list[Row] = []
+    comparisons: list[Comparison] = []
+    failures: list[MReactorError] = []
+    if request.pair:
+        comparisons.append(compare(bench, settings[0], settings[1]))
+    for setting in [] if request.pair else settings:
+        try:
+            rows.append(bench.measure(setting))
+        except MReactorError as error:
+            say(f"not measured: {error}")
+            failures.append(error)
+    say("measuring the machine again")
+    report = Report(
+        command=request.command,
+        device=describe(device),
+        weights=weights,
+        plan=request.plan,
+        rates=rates,
+        rates_after=in_process(measure_rates, device, dtypes, request.threads),
+        settings=tuple(settings),
+        rows=tuple(rows),
+        comparisons=tuple(comparisons),
+        failures=tuple(str(error) for error in failures),
+    )
+    # A peer that a machine cannot run is a finding, and no failure of what was asked for.
+    serious = [error for error in failures if not isinstance(error, Unavailable)]
+    return report, serious[0] if serious else None
+
+
+def choose(device: str) -> str:
+    """ "cpu" or "cuda". Raises UsageError where it is not there."""
+    import torch
+
+    if device == AUTO:
+        return CUDA if torch.cuda.is_available() else CPU
+    return choose_device(device).type
+
+
+def list_settings(request: Request, weights: Weights, device: str) -> list[Setting]:
+    """Every product of what was asked for; with a pair, A and B.
+
+    Raises: UsageError: a solver that is out of range, or a pair that cannot be read.
+    """
+    solver = weights.defaults
+    base = Setting(
+        runner=TORCH,
+        dtype=request.dtypes[0],
+        device=device,
+        batch_size=request.batch_sizes[0],
+        frames=request.frames[0],
+        samples=request.samples,
+        scheduler=request.scheduler or solver.scheduler,
+        steps=(*request.steps, solver.steps)[0],
+        timestep_spacing=request.timestep_spacing or solver.timestep_spacing,
+        guidance_scale=(
+            solver.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        ),
+        threads=request.threads,
+    )
+    if request.pair:
+        single = replace(base, runner=(*request.runners, TORCH)[0])
+        settings = [change(single, text) for text in request.pair]
+    else:
+        settings = [
+            replace(base, runner=r, dtype=d, batch_size=b, frames=f, steps=n)
+            for f, b, n, d, r in product(
+                *(request.frames, request.batch_sizes, request.steps or (solver.steps,)),
+                *(request.dtypes, request.runners or (AUTO,)),
+            )
+        ]
+    for s in settings:
+        choose_device(s.device)
+        train_steps = weights.config.train_steps
+        solver_table(s.scheduler, s.steps, train_steps, timestep_spacing=s.timestep_spacing)
+    return settings
