@@ -1,0 +1,12 @@
+"""The proof that exported graphs compute what the reference computes.
+
+`verify` takes figures of engines against the reference, `verify_bundle` opens a bundle's own. Each
+figure is one comparison: of names, axes, shapes, types and values, in that order.
+"""
+
+from mreactor_export.parity.bundles import verify_bundle
+from mreactor_export.parity.figures import Figure, ParityError, Report
+from mreactor_export.parity.html import write_html
+from mreactor_export.parity.proof import verify
+
+__all__ = ["Figure", "ParityError", "Report", "verify", "verify_bundle", "write_html"]

@@ -1,0 +1,102 @@
+"""Calling an engine, and holding what it gives against the table before any value is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mreactor_export.parity.figures import (
+    AxesError,
+    DtypesError,
+    NamesError,
+    RunError,
+    ShapesError,
+)
+from mreactor_ref.errors import MReactorError
+from mreactor_runtime.engines.buffers import sizes_of
+from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.tensors import ENCODER, GUIDANCE, MASK, MODULATION, NOISY, GraphSpec
+
+Tensors = dict[str, Tensor]
+
+
+def call(engine: Engine, name: str, spec: GraphSpec, inputs: Mapping[str, Tensor]) -> Tensors:
+    """The outputs of a graph, on the CPU.
+
+    Args:
+        name: of the engine, for errors. inputs: those of the graph, and others that it has not.
+    Raises: RunError, NamesError, AxesError, ShapesError or DtypesError, in this order.
+    """
+    given = {tensor.name: inputs[tensor.name].to(engine.device) for tensor in spec.inputs}
+    sizes = sizes_of(spec, given)
+    try:
+        found = engine.run(spec.name, given)
+    except MReactorError:
+        raise
+    except Exception as error:  # every engine has its own
+        at = ", ".join(f"{symbol} {size}" for symbol, size in sizes.items())
+        raise RunError(f"{name} cannot run the {spec.name} at {at}: {error}") from error
+    check_outputs(name, spec, sizes, found)
+    return {key: value.cpu() for key, value in found.items()}
+
+
+def check_outputs(
+    name: str, spec: GraphSpec, sizes: Mapping[str, int], found: Mapping[str, Tensor]
+) -> None:
+    """Names, axes, shapes and types of what a graph gave.
+
+    Raises: NamesError, AxesError, ShapesError or DtypesError.
+    """
+    expected = [tensor.name for tensor in spec.outputs]
+    if sorted(found) != sorted(expected):
+        raise NamesError(
+            f"{name}'s {spec.name} gives {', '.join(found)}, not {', '.join(expected)}"
+        )
+    for tensor in spec.outputs:
+        shape, wanted = tuple(found[tensor.name].shape), tensor.shape(sizes)
+        fixed = [
+            (size, axis) for size, axis in zip(shape, tensor.axes, strict=False) if axis != size
+        ]
+        if len(shape) != len(wanted) or any(isinstance(axis, int) for _, axis in fixed):
+            raise AxesError(
+                f"{name}'s {spec.name} gives {tensor.name} of shape {shape}, not of axes "
+                f"{tensor.axes}"
+            )
+    for tensor in spec.outputs:
+        shape, wanted = tuple(found[tensor.name].shape), tensor.shape(sizes)
+        if shape != wanted:
+            raise ShapesError(
+                f"{name}'s {spec.name} gives {tensor.name} of shape {shape}, not {wanted}"
+            )
+    for tensor in spec.outputs:
+        dtype = str(found[tensor.name].dtype).removeprefix("torch.")
+        if dtype != tensor.dtype:
+            raise DtypesError(
+                f"{name}'s {spec.name} gives {tensor.name} in {dtype}, not {tensor.dtype}"
+            )
+
+
+def clean_of(
+    engine: Engine,
+    name: str,
+    specs: Mapping[str, GraphSpec],
+    graph: str,
+    speaker: Mapping[str, Tensor],
+    step: Mapping[str, Tensor],
+) -> Tensor:
+    """The clean sample of one step from a speaker's own streams, the encoder in between.
+
+    Args:
+        step: the noisy reactions, the modulation and the guidance.
+    Raises: as `call` does.
+    """
+    context = call(engine, name, specs[ENCODER], speaker)
+    (clean,) = call(engine, name, specs[graph], {**context, **step, MASK: speaker[MASK]}).values()
+    return clean
+
+
+def step_inputs(noisy: Tensor, modulation: Tensor, guidance: float) -> Tensors:
+    """What a step has beside the speaker."""
+    return {NOISY: noisy, MODULATION: modulation, GUIDANCE: torch.tensor(guidance)}

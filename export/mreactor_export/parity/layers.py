@@ -1,0 +1,112 @@
+"""Figures of each layer: parts inside an exported graph, as extra outputs of that very graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from mreactor_export.parity.calls import step_inputs
+from mreactor_export.parity.candidates import EMULATED
+from mreactor_export.parity.figures import LAYER, Figure, NamesError, ParityError, take
+from mreactor_export.parity.rig import Rig
+from mreactor_export.parity.speakers import Tensors, noise, random_speaker
+from mreactor_export.precision import FP32, emulate, precision_of
+from mreactor_export.sensitivity import open_session
+from mreactor_ref.denoiser import Layer
+from mreactor_ref.model import MReactor
+from mreactor_runtime.engines.names import ONNX
+from mreactor_runtime.tensors import DENOISER, MASK, STEPPING
+
+LAST = {"relative": "relative.out", "subject": "subject.out", "feedforward": "feedforward.down"}
+GUIDANCE = 2.0
+
+
+def layer_figures(rig: Rig, files: Mapping[str, bytes]) -> Iterator[Figure]:
+    """Every sublayer of every layer of a step, in ONNX Runtime on the CPU.
+
+    Each is fed by the layers before it, so an error is seen from the layer on that made it.
+
+    Args:
+        files: graph name -> ONNX bytes. A graph in half precision runs as `emulate` makes it.
+    """
+    name = ONNX if rig.dtype == FP32 else EMULATED
+    parts = sublayers(rig.model)
+    opened: dict[str, tuple[Any, dict[str, str]]] = {}
+    for sizes in rig.cases.layers:
+        speaker = random_speaker(rig.model, sizes)
+        context = {key: x.float() for key, x in rig.exact.encode(speaker).items()}
+        step = step_inputs(noise(sizes), rig.modulation(500), GUIDANCE)
+        inputs: Tensors = {**context, **step, MASK: speaker[MASK]}
+        for graph in STEPPING:
+            scale = GUIDANCE if graph == DENOISER else None
+            bound = rig.bound(LAYER, graph)
+            try:
+                if graph not in opened:
+                    opened[graph] = _open(files[graph], graph, rig.dtype, parts)
+                found = _run(opened[graph], rig, graph, inputs, parts)
+            except ParityError as fault:
+                about = rig.about(name, LAYER, graph, sizes, scale)
+                yield Figure(**vars(about), bound=bound, fault=fault)
+                continue
+            expected = {r.name: r.layers(graph, inputs) for r in rig.references}
+            for part in parts:
+                about = rig.about(name, LAYER, f"{graph} {part}", sizes, scale)
+                pairs = [(key, found[part], outputs[part]) for key, outputs in expected.items()]
+                yield take(about, bound, lambda pairs=pairs: pairs)
+
+
+def sublayers(model: MReactor) -> list[str]:
+    """ "layers.0.relative" and so on, as far as the model has them."""
+    return [
+        f"layers.{i}.{name}"
+        for i, layer in enumerate(model.denoiser.layers)
+        for name in LAST
+        if isinstance(layer, Layer) and getattr(layer, name) is not None
+    ]
+
+
+def exposed(proto: onnx.ModelProto, graph: str, parts: list[str]) -> dict[str, str]:
+    """Part -> the value that its last operator makes, by the names of the nodes.
+
+    Raises: NamesError where the graph has no node of a part.
+    """
+    made = {}
+    for node in proto.graph.node:
+        made[node.name.rpartition("/")[0]] = node.output[0]
+    values = {}
+    for part in parts:
+        layer, _, name = part.rpartition(".")
+        value = made.get(f"{layer}.{LAST[name]}")
+        if value is None:
+            raise NamesError(f"the graph {graph} has no part {part}")
+        values[part] = value
+    return values
+
+
+def _open(content: bytes, graph: str, dtype: str, parts: list[str]) -> tuple[Any, dict[str, str]]:
+    proto = onnx.load_from_string(content)
+    values = exposed(proto, graph, parts)
+    half = precision_of(graph, dtype) != FP32
+    if half:
+        proto = emulate(proto)
+    have = {value.name for value in proto.graph.output}
+    proto.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in dict.fromkeys(values.values())
+        if name not in have
+    )
+    return open_session(proto.SerializeToString(), optimised=not half), values
+
+
+def _run(
+    opened: tuple[Any, dict[str, str]], rig: Rig, graph: str, inputs: Tensors, parts: list[str]
+) -> dict[str, Tensor]:
+    session, values = opened
+    given = {tensor.name: inputs[tensor.name].numpy() for tensor in rig.specs[graph].inputs}
+    made = session.run([values[part] for part in parts], given)
+    return {part: torch.from_numpy(np.asarray(x)) for part, x in zip(parts, made, strict=True)}
