@@ -1,12 +1,15 @@
-"""From a checkpoint to a bundle that is proved: graphs, engine, parity, then the folder."""
+"""From a checkpoint to a bundle that is proved: graphs, plans, parity, then the folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mreactor_export.options import RECORD, TRACERS, ExportOptions
 from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.bundle import (
@@ -20,72 +23,183 @@ from mreactor_runtime.bundle import (
 )
 
 if TYPE_CHECKING:
-    from mreactor_export.parity import Figure
+    from mreactor_export.parity import Figure, Report
+    from mreactor_export.plans import ShippedPlan
+    from mreactor_ref.model import MReactor
 
-PACKAGES = ("mreactor", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+PARITY_JSON, PARITY_HTML = "parity.json", "parity.html"
 
 
-def current_bundle(model: str | Path, output: Path | None, opset: int) -> Bundle | None:
-    """The bundle that an export would write again: same checkpoint, opset and versions, or None."""
+@dataclass(frozen=True)
+class Exported:
+    """What an export made: the bundle, its parity report, and what is to be said of its plans."""
+
+    bundle: Bundle
+    report: Report
+    plans: tuple[ShippedPlan, ...]
+
+
+def current_bundle(
+    model: str | Path, output: Path | None = None, options: ExportOptions | None = None
+) -> Bundle | None:
+    """The bundle that an export would write again, or None.
+
+    It is of the same checkpoint, options and versions, and its plans are for this GPU.
+    """
+    options = options or ExportOptions()
     sha256 = checkpoint_hash(find_checkpoint(model))
     try:
         bundle = open_bundle(output or bundle_for(sha256))
+        record = json.loads(bundle.read(RECORD))
+        info = bundle.info
+        made_of = (info.checkpoint_sha256, dict(info.created_by), record)
+        asked = (sha256, versions(*options.distributions), options.record(info.config))
+        return bundle if made_of == asked and _fits(bundle, options) else None
     except MReactorError:
         return None  # none there, or one that is damaged: it is written anew
-    made_of = (bundle.info.checkpoint_sha256, bundle.info.opset, dict(bundle.info.created_by))
-    return bundle if made_of == (sha256, opset, versions(*PACKAGES)) else None
+
+
+def _fits(bundle: Bundle, options: ExportOptions) -> bool:
+    """Whether its plans are for what they would be built for now."""
+    if not options.bound_to_gpu:
+        return True
+    from mreactor_export.plans import targets
+    from mreactor_runtime.engines.tensorrt_cache import MANIFEST
+
+    manifests = [name for name in bundle.files if name.endswith(MANIFEST)]
+    built = {json.loads(bundle.read(name))["key"]["target"] for name in manifests}
+    return built == targets(options)
 
 
 def export_bundle(
     model: str | Path,
     output: Path | None = None,
+    options: ExportOptions | None = None,
     *,
-    opset: int,
+    workers: int = 1,
     report: Callable[[str], None] | None = None,
     figure: Callable[[Figure], None] | None = None,
-) -> tuple[Bundle, list[Figure]]:
-    """Export a checkpoint to ONNX and hold the result against the reference.
+) -> Exported:
+    """Export a checkpoint, and hold the result against the reference.
 
     Args:
         model: a shipped name or a checkpoint.
         output: the bundle's folder; None is its place in the user's cache.
-        report: called with what is being done. figure: called with each parity figure.
-    Returns: the bundle, and its parity figures.
+        workers: processes that trace, see `tracing.trace_graphs`.
+        report: hears what is being done. figure: hears each parity figure.
     Raises:
-        UsageError: no such model, or a folder that cannot be written.
+        UsageError: no such model, a folder that cannot be written, or a package that is missing.
         ExportError: a graph that is not what it should be. ParityError: an engine that does not
-            compute what the reference computes. No bundle is left in either case.
+            compute what the reference computes. TensorRTError: a plan that cannot be built. No
+            bundle is left in any case.
         IntegrityError: a checkpoint that is none.
     """
+    options, say = options or ExportOptions(), report or (lambda _: None)
     path = find_checkpoint(model)
     sha256 = checkpoint_hash(path)
     output = output or bundle_for(sha256)
     check_output(output)
-    from mreactor_export.parity import verify
-    from mreactor_export.to_onnx import export_graphs
-    from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from mreactor_export.plans import build_plans, load_packages
+    from mreactor_export.tracing import trace_graphs
 
-    say = report or (lambda _: None)
+    _check_onnxruntime()
+    packages = load_packages(options)
     network = load_checkpoint(path)
-    info = BundleInfo(
-        model_name=str(model),
+    info = _info(str(model), network, sha256, options)
+    graphs = trace_graphs(
+        network,
+        path,
+        options.graph_opset,
+        _metadata(info),
+        precision=options.dtype,
+        form=options.form,
+        workers=workers,
+        report=say,
+    )
+    about = (packages, graphs, network.config, options)
+    plan_files, plans = build_plans(*about, model=sha256, report=say)
+    say("checking parity")
+    proof = _prove(network, info, graphs, verify_command(output), figure)
+    files = {f"{name}.onnx": content for name, content in graphs.items()} | plan_files
+    files |= {RECORD: _json(options.record(network.config)), **report_files(proof)}
+    return Exported(write_bundle(output, info, files), proof, tuple(plans))
+
+
+def verify_command(bundle: Path, model: str | Path | None = None, thorough: bool = False) -> str:
+    """What reproduces a report; `model` where it is not the one that the bundle names."""
+    words = ["mreactor-export", "--verify", str(bundle)]
+    words += [] if model is None else ["--model", str(model)]
+    return shlex.join([*words, *(["--thorough"] if thorough else [])])
+
+
+def report_files(report: Report) -> dict[str, bytes]:
+    """A parity report as JSON and as a page."""
+    from mreactor_export.parity.html import page
+
+    return {PARITY_JSON: _json(report.to_dict()), PARITY_HTML: page(report).encode()}
+
+
+def _prove(
+    network: MReactor,
+    info: BundleInfo,
+    graphs: Mapping[str, bytes],
+    command: str,
+    figure: Callable[[Figure], None] | None,
+) -> Report:
+    """The figures of graphs that are in no bundle yet, as `parity.verify_bundle` takes them."""
+    from mreactor_export.parity import verify
+    from mreactor_export.parity.candidates import open_candidates
+    from mreactor_export.parity.clips import example_clips
+
+    opened = open_candidates(graphs, info.config, info.dtype, info.session)
+    clips, lack = example_clips(info.config, 1)
+    proof = verify(
+        network,
+        opened.engines,
+        dtype=info.dtype,
+        clips=clips,
+        files=graphs,
+        report=figure,
+        notes=(*opened.notes, *([lack] if lack else [])),
+    )
+    return replace(proof, command=command)
+
+
+def _info(model: str, network: MReactor, sha256: str, options: ExportOptions) -> BundleInfo:
+    return BundleInfo(
+        model_name=model,
         config=network.config,
         checkpoint_sha256=sha256,
         reaction_mean=tuple(network.reaction.mean.tolist()),
         reaction_std=tuple(network.reaction.std.tolist()),
-        opset=opset,
-        created_by=versions(*PACKAGES),
+        opset=options.graph_opset,
+        dtype=options.dtype,
+        created_by=versions(*options.distributions),
     )
-    metadata = {
+
+
+def _metadata(info: BundleInfo) -> dict[str, str]:
+    """Of the ONNX files. Other versions than these do not change a file, nor a plan's key."""
+    created_by = {name: v for name, v in info.created_by.items() if name in TRACERS}
+    return {
         "model": info.model_name,
-        "checkpoint_sha256": sha256,
-        "config": json.dumps(network.config.to_dict()),
-        "created_by": json.dumps(dict(info.created_by)),
+        "checkpoint_sha256": info.checkpoint_sha256,
+        "config": json.dumps(info.config.to_dict()),
+        "created_by": json.dumps(created_by),
     }
-    files = export_graphs(network, opset, metadata, lambda name: say(f"exporting {name}"))
-    say("checking parity")
-    engine = OnnxRuntimeEngine(
-        {name.removesuffix(".onnx"): content for name, content in files.items()}, network.config
-    )
-    figures = verify(network, engine, figure)
-    return write_bundle(output, info, files), figures
+
+
+def _check_onnxruntime() -> None:
+    """Raises: UsageError where it is not installed, which parity would say after minutes."""
+    from mreactor_ref.errors import UsageError
+    from mreactor_runtime.engines.names import CPU
+    from mreactor_runtime.engines.onnxruntime_engine import INSTALL
+
+    try:
+        import onnxruntime  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError("onnxruntime is not installed", fix=INSTALL[CPU]) from None
+
+
+def _json(values: Mapping[str, object]) -> bytes:
+    return (json.dumps(values, indent=1) + "\n").encode()
