@@ -8,8 +8,8 @@ import numpy as np
 from models import small_config
 
 from mreactor_bench.throughput.ceiling import Rates
-from mreactor_bench.throughput.setting import Setting
 from mreactor_bench.throughput.measure import Row, clip_ceiling
+from mreactor_bench.throughput.setting import Setting
 from mreactor_bench.throughput.worker import Memory, Opened
 
 CONFIG = small_config()

@@ -36,7 +36,7 @@ ONE_CASE = Cases(
 class OffBy:
     """The exported model, but what the denoiser gives is off by a part."""
 
-    name, device = "off", torch.device("cpu")
+    name, device, keeps_scores = "off", torch.device("cpu"), True
 
     def __init__(self, part: float):
         self.right, self.part = exported_engine(), part

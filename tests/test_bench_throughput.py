@@ -13,8 +13,8 @@ from bench_rows import CONFIG, OPENED, RATES, REACTIONS, SETTING, make_row
 from click.testing import CliRunner
 from models import random_model
 
-from mreactor_bench.throughput import measure, run
 from mreactor_bench.bench_cli import main
+from mreactor_bench.throughput import measure, run
 from mreactor_bench.throughput.compare import Comparison, in_turns
 from mreactor_bench.throughput.measure import (
     DifferentReactions,

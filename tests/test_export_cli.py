@@ -17,11 +17,10 @@ from mreactor_export.cli import DTYPES, FORMATS, OPSETS
 from mreactor_export.export import PARITY_HTML, PARITY_JSON
 from mreactor_export.operators import OPSETS as KNOWN_OPSETS
 from mreactor_export.options import FORMATS as KNOWN_FORMATS
-from mreactor_export.options import RECORD
 from mreactor_export.precision import PRECISIONS
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
-from mreactor_runtime.bundle import open_bundle, write_bundle
+from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines import tensorrt_options
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.models import open_model
@@ -47,7 +46,11 @@ def test_a_checkpoint_becomes_a_bundle(checkpoint: Path, exports: list, tmp_path
     assert (result.exit_code, result.stderr) == (0, "")
     bundle = open_bundle(tmp_path / "deep" / "bundle")
     assert graph_files(bundle.folder) == exported_files()
-    assert bundle.files.keys() == exported_files().keys() | {RECORD, PARITY_JSON, PARITY_HTML}
+    assert bundle.files.keys() == exported_files().keys() | {
+        EXPORT_RECORD,
+        PARITY_JSON,
+        PARITY_HTML,
+    }
     info, model = bundle.info, network()
     assert info.checkpoint_sha256 == checkpoint_hash(checkpoint)
     assert info.config == model.config

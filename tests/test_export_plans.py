@@ -12,14 +12,14 @@ from exported import METADATA, OPSET, exported_files, network
 from tensorrt_fakes import FakeTensorRT
 
 from mreactor_export import plans, tracing
-from mreactor_export.options import RECORD, ExportOptions
+from mreactor_export.options import ExportOptions
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.bundle import Bundle, open_bundle
+from mreactor_runtime.bundle import EXPORT_RECORD, Bundle, open_bundle
 from mreactor_runtime.engines import tensorrt_package
 from mreactor_runtime.engines.tensorrt_cache import cached_plan
-from mreactor_runtime.engines.tensorrt_options import BuildOptions, default_profiles
+from mreactor_runtime.engines.tensorrt_options import BuildOptions, plan_options
 from mreactor_runtime.engines.tensorrt_package import TENSORRT_RTX, TensorRT, is_installed
 from mreactor_runtime.tensors import graphs
 
@@ -64,10 +64,10 @@ def find_as_a_run_does(bundle: Bundle, tensorrt: TensorRT, folder: Path) -> list
     def build(line: str) -> None:
         raise AssertionError(line)
 
-    info = bundle.info
+    info, (options, profiles) = bundle.info, plan_options(bundle)
     found = [
         cached_plan(
-            *(tensorrt, spec, bundle.graph(name), default_profiles(info.config.heads)),
+            *(tensorrt, spec, bundle.graph(name), profiles, options),
             model=info.checkpoint_sha256,
             dtype=info.dtype,
             folder=folder,
@@ -136,10 +136,11 @@ def test_options_of_plans_reach_the_builder_and_the_record(
     assert [profile["mask"][1][1] for profile in told["profiles"]] == [768, 64]
     assert (tmp_path / "own.cache").is_file()
     bundle = open_bundle(tmp_path / "b")
-    record = json.loads(bundle.read(RECORD))
+    record = json.loads(bundle.read(EXPORT_RECORD))
     assert record["plans"]["build"]["builder_optimization_level"] == 5
     assert [profile["T"] for profile in record["plans"]["profiles"]] == [[768] * 3, [64] * 3]
     assert len([name for name in bundle.files if name.endswith(".plan")]) == len(GRAPHS)
+    find_as_a_run_does(bundle, fakes["tensorrt"].tensorrt, tmp_path / "empty")
     assert run(*asked, *flags).stdout.startswith("Nothing to do: ")
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mreactor_export.options import RECORD, TRACERS, ExportOptions
+from mreactor_export.options import TRACERS, ExportOptions
 from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.bundle import (
+    EXPORT_RECORD,
     Bundle,
     BundleInfo,
     bundle_for,
@@ -50,7 +51,7 @@ def current_bundle(
     sha256 = checkpoint_hash(find_checkpoint(model))
     try:
         bundle = open_bundle(output or bundle_for(sha256))
-        record = json.loads(bundle.read(RECORD))
+        record = json.loads(bundle.read(EXPORT_RECORD))
         info = bundle.info
         made_of = (info.checkpoint_sha256, dict(info.created_by), record)
         asked = (sha256, versions(*options.distributions), options.record(info.config))
@@ -121,7 +122,7 @@ def export_bundle(
     say("checking parity")
     proof = _prove(network, info, graphs, verify_command(output), figure)
     files = {f"{name}.onnx": content for name, content in graphs.items()} | plan_files
-    files |= {RECORD: _json(options.record(network.config)), **report_files(proof)}
+    files |= {EXPORT_RECORD: _json(options.record(network.config)), **report_files(proof)}
     return Exported(write_bundle(output, info, files), proof, tuple(plans))
 
 

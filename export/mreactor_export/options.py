@@ -31,7 +31,6 @@ from mreactor_runtime.engines.tensorrt_options import (
     default_profiles,
 )
 
-RECORD = "export.json"  # the file of a bundle that keeps `ExportOptions.record`
 TRITON = "triton"
 FORMATS = (ONNX, TENSORRT, TENSORRT_RTX, TRITON)
 PACKAGES = (TENSORRT, TENSORRT_RTX)  # of plans
@@ -113,7 +112,10 @@ class ExportOptions:
         return default_profiles(config.heads)
 
     def record(self, config: ModelConfig) -> dict[str, Any]:
-        """For JSON: all of this that a bundle depends on. A model repository is no part of it."""
+        """For `EXPORT_RECORD`: all of this that a bundle depends on.
+
+        A model repository is no part of it.
+        """
         plans = None
         if self.packages:
             profiles = [profile.to_dict() for profile in self.profiles(config)]

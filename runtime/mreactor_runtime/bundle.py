@@ -25,6 +25,7 @@ from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
 from mreactor_runtime.tensors import graphs
 
 MANIFEST = "bundle.json"
+EXPORT_RECORD = "export.json"  # what was asked for; a bundle need not have it
 SCHEMA_VERSION = 3
 OPTIMIZATION_LEVELS = (
     *("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"),
@@ -77,7 +78,7 @@ class BundleInfo:
         checkpoint_sha256: of the checkpoint that the graphs came from.
         defaults: of the solver.
         reaction_mean, reaction_std: (83) each, from standardised channels to natural units.
-        opset: of the ONNX files. dtype: "fp32", "fp16" or "bf16".
+        opset: of the ONNX files. dtype: "fp32", "mixed", "fp16" or "bf16".
         session: how ONNX Runtime opens the graphs.
         created_by: package -> version.
     """

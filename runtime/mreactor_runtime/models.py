@@ -31,6 +31,7 @@ from mreactor_runtime.engines.names import (
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine, has_provider
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.tensorrt_engine import open_tensorrt
+from mreactor_runtime.engines.tensorrt_options import plan_options
 from mreactor_runtime.engines.tensorrt_package import is_installed
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.step_kernel import HAS_TRITON
@@ -200,8 +201,19 @@ def _open_bundle(
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}
     if engine in CUDA_ONLY:
-        about = {"model": info.checkpoint_sha256, "dtype": info.dtype, "shipped": bundle.folder}
-        return model, open_tensorrt(engine, files, info.config, **about, report=say)
+        build, profiles = plan_options(bundle)
+        opened = open_tensorrt(
+            engine,
+            files,
+            info.config,
+            model=info.checkpoint_sha256,
+            dtype=info.dtype,
+            profiles=profiles,
+            build=build,
+            shipped=bundle.folder,
+            report=say,
+        )
+        return model, opened
     if engine == OPENVINO:
         return model, OpenVinoEngine(files, info.config, device, threads)
     return model, OnnxRuntimeEngine(files, info.config, device, threads, info.session)

@@ -42,6 +42,8 @@ def verify_bundle(
     command = f"mreactor-export --verify {bundle.folder}"
     if model is not None:
         command += f" --model {model}"
+    if thorough:
+        command += " --thorough"
     try:
         proof = verify(
             network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.batching import bucket, reactions_at_once
+from mreactor_runtime.bundle import EXPORT_RECORD, Bundle
 from mreactor_runtime.engines.tensorrt_package import TensorRT
 from mreactor_runtime.tensors import CLIPS, FRAMES, REACTIONS, STEPS, GraphSpec, TensorSpec
 
@@ -186,6 +188,24 @@ def _profile(frames: tuple[int, int, int], reactions: int, clips: int) -> Profil
             STEPS: (1, USUAL_STEPS, MOST_STEPS),
         }
     )
+
+
+def plan_options(bundle: Bundle) -> tuple[BuildOptions, tuple[Profile, ...]]:
+    """How plans of a bundle are built: as its export was told, else by default.
+
+    Raises: IntegrityError: its record of the export was changed.
+    """
+    plans = None
+    if EXPORT_RECORD in bundle.files:
+        plans = json.loads(bundle.read(EXPORT_RECORD))["plans"]
+    if plans is None:
+        return BuildOptions(), default_profiles(bundle.info.config.heads)
+    targets = tuple(plans["build"]["compute_capabilities"])
+    profiles = [
+        Profile({symbol: (least, usual, most) for symbol, (least, usual, most) in sizes.items()})
+        for sizes in plans["profiles"]
+    ]
+    return BuildOptions(**plans["build"] | {"compute_capabilities": targets}), tuple(profiles)
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
