@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_bench.cli import SETTINGS, with_options
+from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.throughput.setting import DTYPES, PEERS
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.config import CONFIGS
@@ -111,7 +112,10 @@ HOW_OFTEN = (
 @click.group(context_settings=SETTINGS)
 @click.version_option(package_name="mreactor")
 def main() -> None:
-    """Measure how fast models run, and what the choices of the exporter rest on."""
+    """Measure how fast models run, and what our choices of solver and graphs rest on."""
+
+
+main.add_command(solvers_command)
 
 
 @main.command(context_settings=SETTINGS)

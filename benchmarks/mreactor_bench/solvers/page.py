@@ -1,0 +1,300 @@
+"""The report of the solvers: JSON, Markdown, a picture, and a page with the picture in it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from mreactor_bench.report import to_json
+from mreactor_bench.solvers.rule import (
+    CONVERGED,
+    LEVEL,
+    MEASURES,
+    PUBLISHED,
+    Row,
+    Setting,
+    Verdict,
+    choose,
+    verdicts,
+)
+from mreactor_export.parity.html import STYLE
+from mreactor_runtime.report.timeline import require_matplotlib
+from mreactor_runtime.run.outputs import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Fewer steps, measured"
+RULE = (
+    "The rule: the cheapest setting without guidance that is no farther from the converged "
+    "solution than DDIM with 50 trailing steps, and whose measures are not worse. Distance: "
+    "relative L2, mean over clips. Intervals: the difference of the means on the same clips and "
+    f"noise, {LEVEL:g} % bootstrap over clips. No farther: the whole interval is at or below 0 (in "
+    "doubt: only the mean is); worse: the whole interval is on the bad side, against DDIM 50 and "
+    "against the converged solution. Cost: in steps without guidance."
+)
+COLUMNS = ("setting", "cost", "distance", "against DDIM 50", *MEASURES, "verdict")
+DISTANCE = "distance"
+LEGEND = (
+    "Square: what the rule picks; diamond: DDIM with 50 trailing steps; grey: the converged "
+    "solution. Solid lines: steps even in log-SNR; dashed: trailing."
+)
+DASHES = {"trailing": "--", "logsnr": "-"}
+COLOURS = {"ddim": "#3b528b", "dpmsolver++": "#d55e00", "ddpm": "#5ec962"}
+DPI = 110
+# What is not the same in two runs of matplotlib, or would not be text.
+SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "mreactor"}
+
+
+@dataclass(frozen=True)
+class Solvers:
+    """A whole report.
+
+    Attributes:
+        about: model, data, device, engine, clips, samples, seed and the like.
+        checks: other ways to the converged solution, and how far they end from it, by clip.
+        price: of a step with guidance, in steps without.
+        current: the model's own default.
+    """
+
+    about: dict[str, Any]
+    command: str
+    rows: tuple[Row, ...]
+    checks: Mapping[str, tuple[float, ...]]
+    price: float
+    current: Setting
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Without guidance, which is where the rule chooses."""
+        return verdicts(self.rows)
+
+    @property
+    def chosen(self) -> Verdict:
+        return choose(self.verdicts, self.price)
+
+    def sentences(self) -> list[str]:
+        """What the report says, before the figures."""
+        best = self.chosen.row
+        same = "is" if best.setting == self.current else "is not"
+        checks = [
+            f"{name} is {fmean(values):.2%} away from it ({len(values)} clips)."
+            for name, values in self.checks.items()
+        ]
+        lines = [
+            f"Converged: {' '.join(map(str, CONVERGED))}. {' '.join(checks)}",
+            f"The rule picks {best.setting.name}: distance {best.distance:.2%}. That {same} the "
+            f"current default, {self.current.name}.",
+            f"A step with guidance costs {self.price:.2f} steps without.",
+        ]
+        current = [v for v in self.verdicts if v.row.setting == self.current != best.setting]
+        return lines + [f"The current default: {_verdict(verdict)}." for verdict in current]
+
+
+def to_values(report: Solvers) -> dict[str, Any]:
+    """The report for JSON: every figure, by clip and as a mean."""
+    judged = {verdict.row.setting: verdict for verdict in report.verdicts}
+    return {
+        **report.about,
+        "command": report.command,
+        "price_of_guidance": report.price,
+        "checks": {name: list(values) for name, values in report.checks.items()},
+        "current": asdict(report.current),
+        "chosen": asdict(report.chosen.row.setting),
+        "rows": [_row_values(row, report.price, judged.get(row.setting)) for row in report.rows],
+    }
+
+
+def _row_values(row: Row, price: float, verdict: Verdict | None) -> dict[str, Any]:
+    setting = asdict(row.setting)
+    if row.setting.guidance_interval is not None:  # JSON has no infinity
+        bounds = row.setting.guidance_interval
+        setting["guidance_interval"] = [x if math.isfinite(x) else None for x in bounds]
+    values: dict[str, Any] = {
+        **{"name": row.setting.name, "setting": setting},
+        "guided_steps": row.guided_steps,
+        "cost": row.cost(price),
+        "distance": row.distance,
+        "distance_by_clip": list(row.distances),
+        "measures": {name: row.mean(name) for name in row.measures},
+        "measures_by_clip": {name: list(found) for name, found in row.measures.items()},
+    }
+    if verdict is not None:
+        values["against_published"] = {
+            "distance": asdict(verdict.distance),
+            **{name: asdict(change) for name, change in verdict.changes.items()},
+        }
+        values["against_converged"] = {
+            name: asdict(change) for name, change in verdict.departures.items()
+        }
+        values["verdict"] = _verdict(verdict)
+    return values
+
+
+def _verdict(verdict: Verdict) -> str:
+    if verdict.passes:
+        return "passes"
+    reasons = [f"{measure} worse" for measure in verdict.worse]
+    if verdict.is_farther or verdict.is_in_doubt:
+        reasons.insert(0, "farther" if verdict.is_farther else "in doubt")
+    return ", ".join(reasons)
+
+
+def table(report: Solvers) -> list[list[str]]:
+    """The cells of each row, as in COLUMNS: the cheapest first."""
+    judged = {verdict.row.setting: verdict for verdict in report.verdicts}
+    rows = []
+    for row in sorted(
+        report.rows, key=lambda row: (row.setting.guidance_scale, _cost(report, row))
+    ):
+        verdict = judged.get(row.setting)
+        against = ""
+        if verdict is not None:
+            away = verdict.distance
+            against = f"{away.mean:+.2%} ({away.low:+.2%} to {away.high:+.2%})"
+        rows.append(
+            [
+                row.setting.name,
+                f"{_cost(report, row):.1f}",
+                "" if row.distance is None else f"{row.distance:.2%}",
+                against,
+                *(f"{row.mean(name):.3g}" for name in MEASURES),
+                "" if verdict is None else _verdict(verdict),
+            ]
+        )
+    return rows
+
+
+def _cost(report: Solvers, row: Row) -> float:
+    return row.cost(report.price)
+
+
+def to_markdown(report: Solvers) -> str:
+    """What was found, and a table of all settings."""
+    lines = [*report.sentences(), "", f"| {' | '.join(COLUMNS)} |"]
+    lines.append("|---|" + "---:|" * (len(COLUMNS) - 2) + "---|")
+    lines += [f"| {' | '.join(cells)} |" for cells in table(report)]
+    return "\n".join(lines)
+
+
+def draw(report: Solvers) -> Figure:
+    """Distance and each measure over the steps, a line for each solver and spacing.
+
+    Raises: UsageError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, PercentFormatter
+
+    rows = [row for row in report.rows if row.setting.guidance_scale == 1]
+    few = [row for row in rows if row.setting.steps < CONVERGED[2]]
+    ticks = sorted({row.setting.steps for row in few})
+    figure = Figure(figsize=(11, 6.6), layout="constrained")
+    panels = figure.subplots(2, 3, sharex=True).ravel()
+    for panel, name in zip(panels, (DISTANCE, *MEASURES), strict=True):
+        _lines(panel, few, name)
+        for marker, setting in (("s", report.chosen.row.setting), ("D", Setting(*PUBLISHED))):
+            at = [(r.setting.steps, _value(r, name)) for r in few if r.setting == setting]
+            panel.plot(*zip(*at, strict=True), marker, ms=9, mfc="none", mec="black")
+        if name == DISTANCE:
+            panel.set(title="distance from the converged solution", yscale="log")
+            panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            panel.yaxis.set_minor_formatter(PercentFormatter(1, decimals=0))
+        else:
+            converged = next(row for row in rows if row.setting.is_converged)
+            panel.axhline(converged.mean(name), color="0.5", lw=1)
+            panel.set(title=f"{name} ({'more' if MEASURES[name] else 'less'} is better)")
+        panel.grid(alpha=0.3)
+    panels[0].set(xscale="log")
+    panels[0].set_xticks(ticks, [str(tick) for tick in ticks])
+    panels[0].xaxis.set_minor_locator(NullLocator())
+    lines = panels[1].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=len(lines[0]), frameon=False)
+    for panel in panels[3:]:
+        panel.set_xlabel("steps")
+    return figure
+
+
+def _lines(panel: Axes, rows: Sequence[Row], name: str) -> None:
+    kinds = dict.fromkeys((r.setting.scheduler, r.setting.timestep_spacing) for r in rows)
+    for scheduler, spacing in kinds:
+        points = sorted(
+            (row.setting.steps, value)
+            for row in rows
+            if (row.setting.scheduler, row.setting.timestep_spacing) == (scheduler, spacing)
+            and (value := _value(row, name)) is not None
+        )
+        if points:
+            style = {"color": COLOURS.get(scheduler), "linestyle": DASHES.get(spacing, "-")}
+            panel.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                ms=3,
+                label=f"{scheduler} {spacing}",
+                **style,
+            )
+
+
+def _value(row: Row, name: str) -> float | None:
+    return row.distance if name == DISTANCE else row.mean(name)
+
+
+def _picture(figure: Figure, kind: str) -> bytes:
+    """The same bytes for the same figures."""
+    import matplotlib
+
+    content = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context(SVG_STYLE):
+        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
+    return content.getvalue()
+
+
+def page(report: Solvers, svg: str) -> str:
+    """The page's text, with the picture in it."""
+    found = "".join(f"<li>{escape(line)}</li>" for line in report.sentences())
+    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for cells in table(report)
+    )
+    title = f"{TITLE}: {report.about['model']}"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>mreactor: {escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1><p>{escape(about_text(report.about))}</p>"
+        f"<p>Reproduce: <code>{escape(report.command)}</code></p><ul>{found}</ul>"
+        f"{svg[svg.index('<svg') :]}<p>{escape(LEGEND)}</p><p>{escape(RULE)}</p>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div></body></html>\n"
+    )
+
+
+def about_text(about: dict[str, Any]) -> str:
+    """What was measured on what, in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
+
+
+def write_reports(report: Solvers, folder: Path) -> list[Path]:
+    """solvers.json, .md, .html and .png in a folder that is made if need be; their paths.
+
+    Raises: UsageError: matplotlib is not installed; OSError.
+    """
+    figure = draw(report)
+    contents = {
+        "json": to_json("solvers", to_values(report)).encode(),
+        "md": f"{to_markdown(report)}\n".encode(),
+        "html": page(report, _picture(figure, "svg").decode()).encode(),
+        "png": _picture(figure, "png"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, content in contents.items():
+        write_whole(folder / f"solvers.{kind}", content)
+    return [folder / f"solvers.{kind}" for kind in contents]
