@@ -4,8 +4,8 @@ import pytest
 import torch
 from models import random_batch, random_model, small_config
 
-from mreactor_export.parity import compare
-from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_export.parity.figures import compare
+from mreactor_runtime.engines.torch_engine import ReferenceEngine, TorchEngine
 from mreactor_runtime.tensors import ENCODER
 
 pytestmark = [
@@ -19,10 +19,10 @@ BOUND = 1e-5  # relative L2, fp32 without TF32, which is PyTorch's default for m
 def test_the_torch_engine_computes_on_cuda_what_it_computes_on_the_cpu():
     config = small_config()
     inputs = vars(random_batch(config))
-    expected = TorchEngine(random_model(config)).run(ENCODER, inputs)
+    expected = ReferenceEngine(random_model(config)).run(ENCODER, inputs)
     on_device = {name: x.to("cuda") for name, x in inputs.items()}
     found = TorchEngine(random_model(config), device="cuda").run(ENCODER, on_device)
     for name, value in expected.items():
         assert found[name].is_cuda
-        _, relative = compare(found[name].cpu(), value, name)
+        relative = compare(found[name].cpu(), value).relative
         assert relative < BOUND, name

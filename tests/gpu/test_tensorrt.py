@@ -4,11 +4,13 @@ import pytest
 import torch
 from exported import exported_files, network
 
-from mreactor_export.parity import STEP_BOUND, compare, reference_engine
+from mreactor_export.parity.bounds import BOUNDS
+from mreactor_export.parity.figures import compare
 from mreactor_runtime.engines.tensorrt_engine import TensorRTEngine, open_tensorrt
 from mreactor_runtime.engines.tensorrt_layers import inspected_layers, summarise
 from mreactor_runtime.engines.tensorrt_options import RunOptions, bucket_profiles
 from mreactor_runtime.engines.tensorrt_package import TENSORRT, TENSORRT_RTX, is_installed
+from mreactor_runtime.engines.torch_engine import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, example_inputs, graphs
 
 # Compute capabilities that the documentation of TensorRT-RTX does not list: data centres' GPUs.
@@ -60,7 +62,7 @@ def opened(request, tmp_path_factory):
 
 @pytest.mark.parametrize("capture", [False, True])
 def test_every_graph_equals_the_reference_at_every_shape(opened, capture):
-    reference = reference_engine(network())
+    reference = ReferenceEngine(network())
     engine = opened(RunOptions(use_cuda_graph=capture))
     specs = graphs(network().config)
     for seed, length in enumerate((*LENGTHS, *LENGTHS)):
@@ -70,8 +72,8 @@ def test_every_graph_equals_the_reference_at_every_shape(opened, capture):
             expected = reference.run(name, inputs)
             found = engine.run(name, {key: x.to("cuda") for key, x in inputs.items()})
             for output, value in expected.items():
-                _, relative = compare(found[output].cpu(), value, output)
-                assert relative < STEP_BOUND, (name, output, length)
+                relative = compare(found[output].cpu(), value).relative
+                assert relative < BOUNDS["fp32"].step, (name, output, length)
     engine.close()
 
 
