@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
 from mreactor_runtime.bundle import MANIFEST, SolverDefaults, bundle_for, open_bundle
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import (
@@ -118,7 +118,8 @@ def open_model(
         model: as `find_model` takes it.
         engine: one of ENGINES. "torch" runs a checkpoint; the others a bundle, which a
             checkpoint may have in the cache; "auto" is the first of its device's PREFERENCE that
-            can.
+            can, and the next one, with a note, where opening that fails. An engine that is named
+            is never replaced.
         device: "cpu", "cuda", or "auto": CUDA where the engine has it.
         threads: of the engine on the CPU; None is the engine's own choice.
     Raises:
@@ -130,34 +131,57 @@ def open_model(
     if device not in DEVICES:
         raise UsageError(f"device is {device!r}, not one of {', '.join(DEVICES)}")
     source = find_model(model)
-    notes: tuple[str, ...] = ()
-    if engine == AUTO:
-        engine = _choose(source, device)
-        if source.bundle is None:
-            notes = (f"{engine} runs the checkpoint: no export yet ({source.how_to_export})",)
+    if engine != AUTO:
+        return _open(source, engine, device, threads)
+    able = _able(source, device)
+    notes: list[str] = []
+    if source.bundle is None:
+        notes.append(f"{able[0][0]} runs the checkpoint: no export yet ({source.how_to_export})")
+    for (name, place), after in zip(able, [*able[1:], None], strict=True):
+        try:
+            opened = _open(source, name, place, threads)
+        except IntegrityError:
+            raise  # what is damaged is said, and not passed over
+        except (MReactorError, RuntimeError) as error:
+            if after is None:
+                raise
+            why = error.problem if isinstance(error, MReactorError) else str(error).splitlines()[0]
+            notes.append(f"{name} cannot run on {place}: {why}; {after[0]} on {after[1]} instead")
+        else:
+            return replace(opened, notes=(*notes, *opened.notes))
+    raise AssertionError("one engine is always tried")
+
+
+def _able(source: Source, device: str) -> list[tuple[str, str]]:
+    """Engine and device of all that `auto` may take, the best first; never none."""
+    places = (CUDA, CPU) if device == AUTO else (device,)
+    found = [
+        (engine, place)
+        for place in places
+        for engine in PREFERENCE[place]
+        if source.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
+    ]
+    # A bundle without ONNX Runtime: opening it says what to install.
+    return found or [(ONNX, CPU if device == AUTO else device)]
+
+
+def _open(source: Source, engine: str, device: str, threads: int | None) -> Opened:
+    """On this engine and no other."""
     if engine in CUDA_ONLY and device == CPU:
         raise UsageError(f"{engine} runs on CUDA only", fix="use --device cuda")
     if device == AUTO:
         device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
     if engine == TORCH:
-        return Opened(*_open_torch(source, device, threads), notes)
+        return Opened(*_open_torch(source, device, threads), notes=())
     said: list[str] = []
     made = _open_bundle(source, engine, device, threads, said.append)
-    return Opened(*made, (*notes, *said))
+    return Opened(*made, notes=tuple(said))
 
 
 def _has_cuda(engine: str) -> bool:
     if engine == OPENVINO or not torch.cuda.is_available():
         return False
     return engine == TORCH or has_provider(CUDA)
-
-
-def _choose(source: Source, device: str) -> str:
-    if device == AUTO:
-        device = CUDA if torch.cuda.is_available() else CPU
-    able = [engine for engine in PREFERENCE[device] if source.can_run(engine)]
-    # A bundle without ONNX Runtime: opening it says what to install.
-    return able[0] if able else ONNX
 
 
 def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model, Engine]:

@@ -1,0 +1,98 @@
+"""Which engine `auto` takes, and what it says where the best one fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from runtime_fakes import bundle_info, onnx_files, tiny_network
+
+from mreactor_ref.cache import CACHE_VARIABLE
+from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_runtime import models
+from mreactor_runtime.bundle import bundle_for, write_bundle
+from mreactor_runtime.engines.torch_engine import TorchEngine
+from mreactor_runtime.models import open_model
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint with a bundle in the cache, of the fakes' sizes."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(tiny_network(), path)
+    sha256 = checkpoint_hash(path)
+    write_bundle(bundle_for(sha256), bundle_info(sha256), onnx_files())
+    return path
+
+
+def broken(error: Exception):
+    def engine(*_args, **_options):
+        raise error
+
+    return engine
+
+
+def test_auto_takes_torch_on_a_cpu_and_says_nothing(checkpoint: Path):
+    opened = open_model(checkpoint, device="cpu")
+    assert isinstance(opened.engine, TorchEngine)
+    assert opened.notes == ()
+
+
+def test_auto_takes_the_next_engine_and_says_why(checkpoint: Path, monkeypatch):
+    monkeypatch.setattr(models, "TorchEngine", broken(UsageError("no room", fix="buy some")))
+    opened = open_model(checkpoint, device="cpu")
+    assert opened.engine.name == "onnx"
+    assert opened.notes == ("torch cannot run on cpu: no room; onnx on cpu instead",)
+
+
+def test_a_gpu_that_fails_gives_way_to_the_cpu(checkpoint: Path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(models, "has_provider", lambda _: False)
+    real = models._open_torch
+
+    def on_cuda(source, device, threads):
+        if device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore lines")
+        return real(source, device, threads)
+
+    monkeypatch.setattr(models, "_open_torch", on_cuda)
+    opened = open_model(checkpoint)
+    assert opened.engine.name == "torch"
+    assert opened.engine.device.type == "cpu"
+    (note,) = opened.notes
+    assert note.startswith("torch cannot run on cuda: CUDA out of memory. Tried to allocate; torch")
+
+
+def test_an_engine_by_name_is_never_replaced(checkpoint: Path, monkeypatch):
+    monkeypatch.setattr(models, "TorchEngine", broken(UsageError("no room")))
+    with pytest.raises(UsageError, match="no room"):
+        open_model(checkpoint, engine="torch", device="cpu")
+
+
+def test_the_last_failure_is_the_error(checkpoint: Path, monkeypatch):
+    for name in ("TorchEngine", "OnnxRuntimeEngine", "OpenVinoEngine"):
+        monkeypatch.setattr(models, name, broken(UsageError(f"no {name}")))
+    with pytest.raises(UsageError, match="no OpenVinoEngine"):
+        open_model(checkpoint, device="cpu")
+
+
+def test_what_is_damaged_is_not_passed_over(checkpoint: Path, monkeypatch):
+    monkeypatch.setattr(models, "TorchEngine", broken(UsageError("no room")))
+    (bundle_for(checkpoint_hash(checkpoint)) / "denoiser.onnx").write_bytes(b"other")
+    with pytest.raises(IntegrityError, match=r"denoiser\.onnx"):
+        open_model(checkpoint, device="cpu")
+
+
+def test_without_an_export_the_checkpoint_runs_and_a_line_says_how_to_have_one(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(tiny_network(), path)
+    opened = open_model(path, device="cpu")
+    assert opened.notes == (
+        f"torch runs the checkpoint: no export yet (mreactor-export --model {path})",
+    )
