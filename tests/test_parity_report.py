@@ -312,7 +312,10 @@ def test_a_bundle_is_verified_with_all_that_is_there(
     monkeypatch.setattr(bundles, "verify", verify)
     monkeypatch.setattr(Bundle, "graph", lambda self, name: self.read(f"{name}.onnx"))
     made = verify_bundle(bundle[0], bundle[1], threads=1)
-    assert made.command == f"mreactor-export --verify {bundle[0].folder} --model {bundle[1]}"
+    assert (
+        made.command
+        == f"mreactor-export --verify {bundle[0].folder} --model {bundle[1]} --thorough"
+    )
     assert (asked["thorough"], asked["dtype"]) == (True, "fp32")
     assert set(asked["files"]) == set(graphs(bundle[0].info.config))
     assert {"onnx", "openvino"} <= set(asked["engines"])
