@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,6 +23,14 @@ def loaded_similarity() -> Similarity:
     similarity = Similarity([prior.subject for prior in default_lexicon().subjects])
     similarity.relate(["hello"], ["Success"])
     return similarity
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT is heard here and in new processes: a shell has it ignored in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

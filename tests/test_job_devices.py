@@ -126,6 +126,7 @@ def test_a_process_that_dies_is_named_and_the_others_end_their_work(clips, tmp_p
     assert files_in(output) == files_in(tmp_path / "one")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_processes_and_keeps_what_is_done(tmp_path):
     write_faces(tmp_path / "clips", {f"{i:02}": 20 for i in range(40)})
     output = tmp_path / "out"

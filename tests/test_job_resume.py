@@ -265,6 +265,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, after, delay)
     assert files_in(output) == files_in(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_at_once_with_whole_files(tmp_path):
     write_faces(tmp_path / "clips", {f"{i:03}": 20 for i in range(300)})
     process = start(tmp_path / "clips", tmp_path / "out")
