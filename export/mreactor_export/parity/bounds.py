@@ -20,7 +20,8 @@ class Bounds:
 
 # fp32 is the promise. The half types are about three times the worst that was measured, with one
 # digit, by `verify` on `mini` on a CPU (the graphs as `emulate` makes them), when its cases were a
-# little other; `mreactor-export --model mini --dtype DTYPE` prints today's: of a layer, a step (guidance 7.5), a trajectory, and of a measure against METRIC_BOUND:
+# little other; `mreactor-export --model mini --dtype DTYPE` prints today's. Of a layer, a step
+# (guidance 7.5), a trajectory, and of a measure against METRIC_BOUND:
 #     mixed  0.00084  0.0036  0.0025  0.0009
 #     fp16   0.0014   0.0039  0.0058  0.0006
 #     bf16   0.011    0.030   0.023   0.0009
