@@ -1,18 +1,6 @@
 """What a clip costs at least: operations and bytes by formula, and the time that a machine needs.
 
-    B clips at once, S reactions, T frames, L layers, D width, N steps; f the feed-forward's width
-    in D, C = 83 channels of a reaction.
-
-Multiply-adds of one layer, one reaction, one step, for the paper's kind of attention:
-
-    branch     (4 + 2 f) T D^2 + 2 T^2 D    attention of the frames to each other, feed-forward
-    speaker    2 T D^2 + 2 T^2 D            attention to the speaker, whose keys and values are kept
-
-A clip is S N L (branch + speaker) without guidance and S N L (2 branch + speaker) with it: the
-attention to the dropped condition is a constant. What every sampler also does is left out, as it
-is small or done once: the linear layers from and to the C channels, the norms, the encoder.
-
-A multiply-add counts as two operations.
+The layers' multiply-adds are those of `mreactor_ref.operations`; each counts as two operations.
 """
 
 from __future__ import annotations
@@ -23,6 +11,7 @@ from typing import Any
 from mreactor_ref.cognition import CHANNELS, COARSE, FINE
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.denoiser import STEP_FREQUENCIES
+from mreactor_ref.operations import branch, clip_multiply_adds, speaker
 from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, MODALITIES, REACTION
 
 OPERATIONS = 2  # of a multiply-add
@@ -30,27 +19,11 @@ SOLVER_ROWS = 4  # x, clean and previous are read, x is written
 BYTES = {"fp32": 4, "mixed": 4, "fp16": 2, "bf16": 2}
 
 
-def branch(config: ModelConfig, frames: int) -> int:
-    """Multiply-adds of a layer's attention of the frames to each other and its feed-forward."""
-    own = 0 if config.attention == "cross" else _attention(config, frames, projections=4)
-    return own + 2 * config.feedforward * frames * config.width**2
-
-
-def speaker(config: ModelConfig, frames: int) -> int:
-    """Multiply-adds of a layer's attention to the speaker, with keys and values that are there."""
-    return 0 if config.attention == "self" else _attention(config, frames, projections=2)
-
-
-def _attention(config: ModelConfig, frames: int, projections: int) -> int:
-    return projections * frames * config.width**2 + 2 * frames**2 * config.width
-
-
 def clip_operations(
     config: ModelConfig, samples: int, frames: int, steps: int, guided: bool
 ) -> int:
     """Operations of a clip: the layers, which no sampler can leave out."""
-    layer = branch(config, frames) * (2 if guided else 1) + speaker(config, frames)
-    return OPERATIONS * samples * steps * config.layers * layer
+    return OPERATIONS * clip_multiply_adds(config, samples, frames, steps, guided)
 
 
 def encoder_operations(config: ModelConfig, frames: int) -> int:

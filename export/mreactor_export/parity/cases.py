@@ -12,6 +12,7 @@ from itertools import product
 from typing import TypeVar
 
 from mreactor_ref.config import ModelConfig
+from mreactor_ref.operations import clip_multiply_adds
 from mreactor_ref.schedule import LOG_SNR, TRAILING
 
 T = TypeVar("T")
@@ -28,9 +29,9 @@ SECOND_ORDER: Solver = (("dpmsolver++",), TRAILING)
 DEFAULT: Solver = (("dpmsolver++",), LOG_SNR)  # of a bundle
 SOLVERS = (DDPM, FIRST_ORDER, SECOND_ORDER, DEFAULT)
 
-# What one trajectory of an export's check may take, multiply-adds: a second or two a model on two
-# cores. Beyond that an export has the first steps of a long clip, and the whole product the rest.
-MOST_OPERATIONS = 40e9
+# What one trajectory of an export's check may take: a second or two a model on two cores. Beyond
+# that an export has the first steps of a long clip, and the whole product the rest.
+MOST_MULTIPLY_ADDS = 40e9
 FIRST_STEPS = 3
 
 
@@ -61,15 +62,11 @@ class Trajectory:
     solver: Solver
     guidance: float
 
-    def operations(self, config: ModelConfig) -> float:
-        """Multiply-adds, by the formula of the attention and the linear layers."""
-        width, frames = config.width, self.sizes.frames
-        linear, attention = frames * width**2, 2 * frames**2 * width
-        branch = (4 + 2 * config.feedforward) * linear + attention
-        unconditional = 0 if self.guidance == 1 else branch
-        layer = branch + unconditional + 2 * linear + attention
-        rows = self.sizes.clips * self.sizes.reactions
-        return float(rows * self.steps * config.layers * layer)
+    def multiply_adds(self, config: ModelConfig) -> int:
+        """Of the layers, by formula, all clips together."""
+        sizes, guided = self.sizes, self.guidance != 1
+        samples = sizes.clips * sizes.reactions
+        return clip_multiply_adds(config, samples, sizes.frames, self.steps, guided)
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,9 @@ def _brief(config: ModelConfig) -> Cases:
         rows=(Sizes(3, 2, 65),),
         layers=(Sizes(2, 2, 65),),
         padding=((37, 64),),
-        trajectories=tuple(case for case in tried if case.operations(config) <= MOST_OPERATIONS),
+        trajectories=tuple(
+            case for case in tried if case.multiply_adds(config) <= MOST_MULTIPLY_ADDS
+        ),
         clips=((1, 128),),
         real=((20, DEFAULT, 7.5),),
         dyads=((2, 128),),
