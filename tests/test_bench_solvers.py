@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from html_reader import Html
 from runtime_fakes import FakeEngine, TwoSubjects, fake_model, speaker_clip
 from torch import Tensor
 
@@ -393,34 +392,13 @@ def test_the_values_are_json_with_every_figure():
     assert set(ten["measures"]) == set(ten["measures_by_clip"]) == set(MEASURES)
 
 
-class Tags(HTMLParser):
-    """The tags that were opened and not closed, and what is fetched from elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.fetched: list[str] = []
-        self.seen: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.add(tag)
-        values: Mapping[str, str | None] = dict(attrs)
-        self.fetched += [v for n in ("src", "href") if (v := values.get(n)) and v[0] != "#"]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_the_page_is_whole_and_needs_no_other_file():
     svg = "<?xml version='1.0'?>\n<svg><text>steps</text></svg>"
     text = page(made_up_report(), svg)
-    tags = Tags()
-    tags.feed(text)
-    assert tags.open == []
-    assert tags.fetched == []
-    assert {"svg", "table"} <= tags.seen
+    read = Html(text)
+    assert (read.open, read.fetched) == ([], [])
+    assert {"svg", "table"} <= read.seen
+    assert [cells for _, cells in read.rows[1:]] == table(made_up_report())
     assert "m&lt;ini&gt;" in text
     assert "<?xml" not in text
 
@@ -460,10 +438,8 @@ def test_the_command_measures_and_writes_its_reports(
     assert report["clips"] == report["samples"] == 2
     assert {found["setting"]["steps"] for found in report["rows"]} == {10, 20, 50, 200, 1000}
     assert (output / "solvers.png").read_bytes().startswith(b"\x89PNG")
-    tags = Tags()
-    tags.feed((output / "solvers.html").read_text())
-    assert tags.open == []
-    assert tags.fetched == []
+    read = Html((output / "solvers.html").read_text())
+    assert (read.open, read.fetched) == ([], [])
     assert (output / "solvers.md").read_text().count("\n| ") == len(report["rows"]) + 1
 
 

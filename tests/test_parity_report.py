@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import onnx
 import pytest
 import torch
 from exported import exported_files, exported_graph, network
+from html_reader import Html
 from rich.console import Console
 
 from mreactor_export.parity import bundles, clips, measures, write_html
@@ -164,45 +164,23 @@ def test_the_json_has_every_figure_and_no_number_that_json_has_not():
     assert made["curves"][0]["errors"] == [1e-7, 1e-6, 1e-6]
 
 
-class Reader(HTMLParser):
-    """Tags that are open, links out of the page, and the text of its cells."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.cells: list[str] = []
-        self.seen: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [f"{k}={v}" for k, v in attrs if k in ("src", "href")]
-        self.seen.add(tag)
-        if tag not in ("meta", "line"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag != "line":
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "td":
-            self.cells.append(data)
-
-
 def test_the_page_needs_no_other_file_and_shows_all(tmp_path: Path):
-    some = report(*MANY, figure(relative=math.nan), notes=("<script>",), command="a & b")
+    fault = Figure("onnx", STEP, ENCODER, 1, 1, 1, fault=AxesError("no <axes>"), bound=1e-5)
+    some = report(*MANY, figure(relative=math.nan), fault, notes=("<script>",), command="a & b")
     write_html(some, tmp_path / "parity.html")
     text = (tmp_path / "parity.html").read_text()
-    read = Reader(text)
-    assert (read.open, read.links) == ([], [])
+    read = Html(text)
+    assert (read.open, read.fetched) == ([], [])
     assert not {"script", "link", "img"} & read.seen
     assert "svg" in read.seen
     assert "&lt;script&gt;" in text
     assert "Reproduce: <code>a &amp; b</code>" in text
     assert read.cells.count(STEPPED) == 2  # the worst of each, and every figure
-    assert read.cells.count("FAILED") == 2
-    assert "1 of 7 figures FAILED" in text
+    failed = [cells for kind, cells in read.rows if kind == "failed"]
+    assert [cells[-1] for cells in failed] == ["", "no <axes>"] * 2
+    assert [cells.count("FAILED") for cells in failed] == [1, 1, 1, 1]
+    assert read.cells.count("FAILED") == 4
+    assert "2 of 8 figures FAILED" in text
     assert "All 6 figures are within their bounds." in page(report(*MANY))
 
 
@@ -213,7 +191,7 @@ def test_a_plot_rises_with_the_error_and_takes_what_is_no_number():
     assert len(points) == 3
     assert list(x) == sorted(x)
     assert list(y) == sorted(y, reverse=True)
-    assert 'stroke-dasharray="5 4"' in plot([curve])
+    assert 'class="bound"' in plot([curve])
     assert "polyline" in plot([Curve(curve.about, (0.0, math.inf), 1e-4)])
 
 

@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,14 @@ from mreactor_bench.solvers.rule import (
     choose,
     verdicts,
 )
-from mreactor_export.parity.html import STYLE
+from mreactor_runtime.report.page import (
+    bullets,
+    document,
+    paragraph,
+    picture,
+    reproduce,
+)
+from mreactor_runtime.report.page import table as page_table
 from mreactor_runtime.report.timeline import require_matplotlib
 from mreactor_runtime.run.outputs import write_whole
 
@@ -259,21 +265,15 @@ def _picture(figure: Figure, kind: str) -> bytes:
 
 def page(report: Solvers, svg: str) -> str:
     """The page's text, with the picture in it."""
-    found = "".join(f"<li>{escape(line)}</li>" for line in report.sentences())
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-        for cells in table(report)
-    )
-    title = f"{TITLE}: {report.about['model']}"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>mreactor: {escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1><p>{escape(about_text(report.about))}</p>"
-        f"<p>Reproduce: <code>{escape(report.command)}</code></p><ul>{found}</ul>"
-        f"{svg[svg.index('<svg') :]}<p>{escape(LEGEND)}</p><p>{escape(RULE)}</p>"
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div></body></html>\n"
+    return document(
+        f"{TITLE}: {report.about['model']}",
+        paragraph(about_text(report.about)),
+        reproduce(report.command),
+        bullets(report.sentences()),
+        picture(svg),
+        paragraph(LEGEND),
+        paragraph(RULE),
+        page_table(COLUMNS, table(report), words=(0, len(COLUMNS) - 1)),
     )
 
 

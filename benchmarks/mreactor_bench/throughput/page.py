@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from mreactor_bench.throughput.compare import Comparison
 from mreactor_bench.throughput.measure import Row
@@ -22,46 +21,54 @@ from mreactor_bench.throughput.report import (
     row_cells,
 )
 from mreactor_bench.throughput.setting import PEERS
-from mreactor_export.parity.html import STYLE
+from mreactor_runtime.report.page import (
+    bullets,
+    document,
+    paragraph,
+    reproduce,
+    section,
+    svg,
+    svg_line,
+    svg_text,
+    table,
+    terms,
+)
 
-WIDTH, NAMES, ROW, TOP, BOTTOM, RIGHT = 760, 290, 26, 8, 34, 60  # of a plot, pixels
-BAR, FLOOR, DOT, GRID = "#3b528b", "#d55e00", "#21918c", "#dddddd"
+WIDTH, ROW, TOP, BOTTOM, RIGHT = 760, 26, 8, 34, 60  # of a plot, pixels
+LETTER, MOST_NAMES = 6.5, 400  # of the names at its left: a letter, and all of them at most
 TICKS = 4
+NAMED = (0, 1, 4)  # columns of words: runner, dtype, solver
+RATIOS = "Dots: the ratio of each pair of calls, in turns; bar: their median; orange: equal."
+TIMES = "Bar: the median; dots: every timed call; orange: the floor."
 
 
 def page(report: Report) -> str:
     """The page's text: machine and ceiling, plots, tables, then what is inside a figure."""
-    title = f"Throughput of {report.weights.name}"
     settings = (report.weights, report.rates, report.settings)
     parts = [
-        f"<h1>{escape(title)}</h1><p>{escape(machine_text(report.device, report.rates))}</p>",
-        f"<p>Reproduce: <code>{escape(report.command)}</code></p>",
-        f"<h2>Ceiling</h2>{_table(CEILING_COLUMNS, ceiling_rows(*settings))}",
-        f"<p>{escape(drift_text(report.rates, report.rates_after))}</p>",
+        paragraph(machine_text(report.device, report.rates)),
+        reproduce(report.command),
+        section("Ceiling", table(CEILING_COLUMNS, ceiling_rows(*settings), words=())),
+        paragraph(drift_text(report.rates, report.rates_after)),
     ]
     if report.comparisons:
-        parts.append(
-            "<h2>Comparisons</h2><p>Dots: the ratio of each pair of calls, in turns; bar: their "
-            f"median; orange: equal.</p>{plot_ratios(report.comparisons)}"
-        )
-        parts.append(_list(comparison.summary() for comparison in report.comparisons))
-    if rows := report.all_rows:
         parts += [
-            "<h2>Time of a clip</h2><p>Bar: the median; dots: every timed call; orange: the "
-            f"floor.</p>{plot_times(rows)}",
-            f"<h2>Figures</h2>{_table(ROW_COLUMNS, map(row_cells, rows))}",
-            f"<h2>Costs</h2>{_table(COST_COLUMNS, map(cost_cells, rows))}",
+            section("Comparisons", paragraph(RATIOS), plot_ratios(report.comparisons)),
+            bullets(comparison.summary() for comparison in report.comparisons),
+        ]
+    if rows := report.all_rows:
+        costs = [cost_cells(row) for row in rows]
+        parts += [
+            section("Time of a clip", paragraph(TIMES), plot_times(rows)),
+            section("Figures", table(ROW_COLUMNS, [row_cells(row) for row in rows], words=NAMED)),
+            section("Costs", table(COST_COLUMNS, costs, words=NAMED)),
         ]
     if report.failures:
-        parts.append(f"<h2>Not measured</h2>{_list(report.failures)}")
+        parts.append(section("Not measured", bullets(report.failures)))
     if peers := peers_in(report.settings):
-        parts.append(f"<h2>Peers</h2>{_terms({name: PEERS[name] for name in peers})}")
-    parts.append(f"<h2>What is inside a figure</h2>{_terms(EXPLANATIONS)}")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>mreactor: {escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"{''.join(parts)}</body></html>\n"
-    )
+        parts.append(section("Peers", terms({name: PEERS[name] for name in peers})))
+    parts.append(section("What is inside a figure", terms(EXPLANATIONS)))
+    return document(f"Throughput of {report.weights.name}", *parts)
 
 
 @dataclass(frozen=True)
@@ -98,60 +105,32 @@ def plot_ratios(comparisons: Sequence[Comparison]) -> str:
 def plot(bars: Sequence[Bar], unit: str) -> str:
     """Bars from zero, under each other, as SVG."""
     most = max(max(bar.length, bar.mark, *bar.dots) for bar in bars) or 1.0
-    height, width = TOP + ROW * len(bars) + BOTTOM, WIDTH - NAMES - RIGHT
+    names = min(16 + LETTER * max(len(bar.name) for bar in bars), MOST_NAMES)
+    height, width = TOP + ROW * len(bars) + BOTTOM, WIDTH - names - RIGHT
 
     def across(value: float) -> float:
-        return NAMES + width * value / most
+        return names + width * value / most
 
     bottom = TOP + ROW * len(bars)
-    parts = []
+    parts: list[str] = []
     for i in range(TICKS + 1):
         x = across(most * i / TICKS)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}" stroke="{GRID}"/>')
-        parts.append(_text(x, bottom + 14, f"{most * i / TICKS:.3g}", "middle"))
-    parts.append(_text(NAMES + width / 2, bottom + 30, unit, "middle"))
+        parts.append(svg_line((x, x), (TOP, bottom), "grid"))
+        parts.append(svg_text(x, bottom + 14, f"{most * i / TICKS:.3g}"))
+    parts.append(svg_text(names + width / 2, bottom + 30, unit))
     for i, bar in enumerate(bars):
         y, end = TOP + ROW * i, across(bar.length)
-        parts.append(_text(NAMES - 8, y + ROW * 0.65, bar.name, "end"))
+        parts.append(svg_text(names - 8, y + ROW * 0.65, bar.name, "end"))
         parts.append(
-            f'<rect x="{NAMES}" y="{y + 5}" width="{end - NAMES:.1f}" height="{ROW - 10}" '
-            f'fill="{BAR}" fill-opacity="0.35"><title>{bar.length:.4g}</title></rect>'
+            f'<rect class="bar" x="{names:.1f}" y="{y + 5}" width="{end - names:.1f}" '
+            f'height="{ROW - 10}"><title>{bar.length:.4g}</title></rect>'
         )
         parts += [
-            f'<circle cx="{across(dot):.1f}" cy="{y + ROW / 2}" r="2.5" fill="{DOT}" '
-            f'fill-opacity="0.7"><title>{dot:.4g}</title></circle>'
+            f'<circle class="dot" cx="{across(dot):.1f}" cy="{y + ROW / 2}" r="2.5">'
+            f"<title>{dot:.4g}</title></circle>"
             for dot in bar.dots
         ]
         x = across(bar.mark)
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + 2}" y2="{y + ROW - 2}" stroke="{FLOOR}" '
-            f'stroke-width="2"><title>{bar.mark:.4g}</title></line>'
-        )
-        parts.append(_text(WIDTH - RIGHT + 8, y + ROW * 0.65, bar.label, "start"))
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">'
-        f"{''.join(parts)}</svg>"
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _terms(texts: Mapping[str, str]) -> str:
-    return "".join(f"<p><b>{escape(name)}</b>: {escape(text)}</p>" for name, text in texts.items())
+        parts.append(svg_line((x, x), (y + 2, y + ROW - 2), "mark", f"{bar.mark:.4g}"))
+        parts.append(svg_text(WIDTH - RIGHT + 8, y + ROW * 0.65, bar.label, "start"))
+    return svg(WIDTH, height, unit, *parts)
