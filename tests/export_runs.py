@@ -18,7 +18,7 @@ from mreactor_export.parity.candidates import Candidates
 from mreactor_export.parity.cases import DDPM, Cases, Sizes, Trajectory
 from mreactor_ref.model import MReactor
 from mreactor_runtime.bundle import open_bundle
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import all_graphs
 
 ONE_CASE = Cases(
     steps=(Sizes(2, 3, 9),),
@@ -71,7 +71,7 @@ def traced_before(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             assert torch.equal(model.state_dict()[name], tensor)
         del asked["report"]
         seen.append({"metadata": metadata, "opset": opset, **asked})
-        return {name: exported_files()[f"{name}.onnx"] for name in graphs(model.config)}
+        return {name: exported_files()[f"{name}.onnx"] for name in all_graphs(model.config)}
 
     monkeypatch.setattr(tracing, "trace_graphs", trace_graphs)
     return seen

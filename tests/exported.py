@@ -12,7 +12,7 @@ from mreactor_ref.config import Attention
 from mreactor_ref.model import MReactor
 from mreactor_ref.signals import STREAMS
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import all_graphs
 
 OPSET = 20
 METADATA = {"model": "small", "note": "two words"}
@@ -31,7 +31,7 @@ def network(attention: Attention = PAPER) -> MReactor:
 
 @cache
 def _export() -> dict[str, bytes]:
-    return export_graphs(network(), OPSET, METADATA)
+    return export_graphs(network(), OPSET, METADATA, kernels=True)
 
 
 def exported_files() -> dict[str, bytes]:
@@ -45,10 +45,10 @@ def exported_graph(name: str, attention: Attention = PAPER) -> bytes:
     if attention == PAPER:
         return _export()[f"{name}.onnx"]
     model = network(attention)
-    return export_graph(model, graphs(model.config)[name], OPSET, METADATA)
+    return export_graph(model, all_graphs(model.config)[name], OPSET, METADATA)
 
 
 def exported_engine() -> OnnxRuntimeEngine:
     config = small_config(PAPER, layers=1)
-    models = {name: exported_graph(name) for name in graphs(config)}
+    models = {name: exported_graph(name) for name in all_graphs(config)}
     return OnnxRuntimeEngine(models, config, threads=1)

@@ -139,7 +139,7 @@ def test_the_compiled_step_makes_the_reactions_of_the_torch_engine(weights: Weig
     ("changes", "words"),
     [
         ({"runner": EAGER, "dtype": "bf16"}, "eager runs in fp32"),
-        ({"runner": "torch", "dtype": "bf16"}, "torch engine runs in fp32"),
+        ({"runner": "torch", "dtype": "bf16"}, "torch engine computes in fp32 on cpu"),
         ({"runner": "onnx", "dtype": "fp16"}, "no export in fp16"),
         ({"runner": "tensorrt"}, "tensorrt runs on CUDA only"),
     ],

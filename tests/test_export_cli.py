@@ -13,17 +13,17 @@ from export_runs import few_figures, graph_files, made, run, traced_before
 from exported import exported_files, network
 
 from mreactor_export import flags
-from mreactor_export.cli import DTYPES, FORMATS, OPSETS
+from mreactor_export.cli import FORMATS, OPSETS
 from mreactor_export.export import PARITY_HTML, PARITY_JSON
 from mreactor_export.operators import OPSETS as KNOWN_OPSETS
 from mreactor_export.options import FORMATS as KNOWN_FORMATS
-from mreactor_export.precision import PRECISIONS
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
 from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines import tensorrt_options
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.models import open_model
+from mreactor_runtime.tensors import graphs
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "transformers")
 
@@ -185,9 +185,11 @@ def test_a_model_repository_is_written_from_the_bundle(
     result = run(*asked, "--model-repository", repository)
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"tritonserver --model-repository={repository}" in result.stdout
-    for name, content in exported_files().items():
-        folder = repository / f"mreactor_{name.removesuffix('.onnx')}"
-        assert (folder / "1" / "model.onnx").read_bytes() == content
+    models = {f"mreactor_{name}": name for name in graphs(network().config)}
+    assert {folder.name for folder in repository.iterdir()} == set(models)
+    for model, name in models.items():
+        folder = repository / model
+        assert (folder / "1" / "model.onnx").read_bytes() == exported_files()[f"{name}.onnx"]
         assert "KIND_CPU" in (folder / "config.pbtxt").read_text()
     again = run(*asked, "--model-repository", repository, "--device", "cuda")
     assert again.stdout.startswith("Nothing to do: ")
@@ -198,7 +200,6 @@ def test_a_model_repository_is_written_from_the_bundle(
 def test_the_command_spells_what_its_parts_know():
     """Help must not import them."""
     assert FORMATS == KNOWN_FORMATS
-    assert DTYPES == PRECISIONS
     assert OPSETS == KNOWN_OPSETS
     assert flags.HARDWARE_LEVELS == tensorrt_options.HARDWARE_LEVELS
     assert flags.VERBOSITIES == tensorrt_options.VERBOSITIES

@@ -23,7 +23,9 @@ from mreactor_runtime.engines.tensorrt_options import BuildOptions, plan_options
 from mreactor_runtime.engines.tensorrt_package import TENSORRT_RTX, TensorRT, is_installed
 from mreactor_runtime.tensors import graphs
 
-GRAPHS = ("encoder", "modulator", "conditional", "denoiser")
+RUN = ("encoder", "modulator", "conditional", "denoiser")
+GRAPHS = (*RUN, "attention")  # of an export
+PLAN_FILES = (".plan", ".plan.json", ".layers.json")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_plans_are_shipped_and_found_by_a_run(
     bundle = open_bundle(tmp_path / "b")
     for name, fake in fakes.items():
         found = find_as_a_run_does(bundle, fake.tensorrt, tmp_path / "empty")
-        assert [file.split("-")[0] for file in found] == list(GRAPHS)
+        assert [file.split("-")[0] for file in found] == list(RUN)
         for file in found:
             parts = (file, f"{file}.json", file.replace(".plan", ".layers.json"))
             assert bundle.files.keys() >= set(parts)
@@ -113,8 +115,10 @@ def test_a_real_plan_is_shipped_and_found_by_a_run(checkpoint: Path, exports: li
     assert (result.exit_code, result.stderr) == (0, "")
     assert "of 2 attentions fused" in " ".join(result.stdout.split())
     rtx = tensorrt_package.load_tensorrt(TENSORRT_RTX)
-    found = find_as_a_run_does(open_bundle(tmp_path / "b"), rtx, tmp_path / "empty")
-    assert len(found) == len(GRAPHS)
+    bundle = open_bundle(tmp_path / "b")
+    found = find_as_a_run_does(bundle, rtx, tmp_path / "empty")
+    assert len(found) == len(RUN)
+    assert sum(name.startswith("attention-") for name in bundle.files) == len(PLAN_FILES)
     assert run(*asked).stdout.startswith("Nothing to do: ")
 
 
@@ -229,7 +233,7 @@ def test_graphs_that_are_traced_in_other_processes_are_the_same_bytes(
     )
     assert list(made) == list(GRAPHS)
     assert {f"{name}.onnx": content for name, content in made.items()} == exported_files()
-    assert said[0] == "exporting denoiser, conditional, encoder, modulator"
+    assert said[0] == "exporting denoiser, conditional, encoder, attention, modulator"
     assert len(said) == 1 + len(GRAPHS)
 
 

@@ -127,7 +127,12 @@ def test_auto_takes_what_keeps_a_gpu_busy(device, size, frames, samples, expecte
 
     taken = []
     batches = Batches(
-        lambda clips: taken.append(len(clips)) or [], device, samples, size, lambda text: None
+        lambda clips: taken.append(len(clips)) or [],
+        device,
+        samples,
+        size,
+        lambda text: None,
+        lambda: None,
     )
     list(batches.run([speaker_clip(frames)] * 64))
     assert taken[0] == expected
@@ -156,8 +161,13 @@ def test_what_a_failed_batch_held_is_freed_before_the_next_try():
 
     gc.disable()  # what frees it must not be luck
     try:
-        batches = Batches(generate, "cpu", 1, 8, lambda text: None)
+        freed: list[int] = []
+        batches = Batches(
+            *(generate, "cpu", 1, 8, lambda text: None),
+            free=lambda: freed.append(Held.alive),
+        )
         assert len(list(batches.run([speaker_clip()] * 8))) == 8
+        assert freed == [0, 0, 0]  # 8, 4 and 2 clips; what the sampler keeps goes, too
     finally:
         gc.enable()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,15 @@ def test_another_model_or_engine_is_a_reason_too(clips, tmp_path):
     summary = run_job(clips, tmp_path / "out", other, Options(**QUICK), heard)
     assert summary.done == 4
     assert heard.said[0].endswith("made otherwise: engine was fake, now other")
+
+
+def test_another_dtype_of_the_same_model_is_a_reason_too(clips, tmp_path):
+    """Bundles of one checkpoint differ in it, and their results do."""
+    again(clips, tmp_path / "out")
+    other, heard = reactor(), Heard()
+    other.model = replace(other.model, dtype="fp16")
+    assert run_job(clips, tmp_path / "out", other, Options(**QUICK), heard).done == 4
+    assert heard.said[0].endswith("made otherwise: dtype was fp32, now fp16")
 
 
 def test_the_user_s_own_file_of_subjects_counts_by_its_content(clips, tmp_path):

@@ -20,6 +20,7 @@ from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.engines.onnxruntime_engine import (
     ONNX_TYPES,
     OnnxRuntimeEngine,
+    open_onnxruntime,
     session_options,
 )
 from mreactor_runtime.engines.torch_engine import ReferenceEngine
@@ -208,6 +209,37 @@ def test_each_shape_has_a_cuda_graph_of_its_own(recorded):
         assert torch.equal(made.run(DENOISER, inputs)["clean"], 3 * inputs["noisy"])
     opened = [call[2]["T"] for call in FakeSession.calls if call[0] == "open"]
     assert opened == [7, 9]
+
+
+def opened(said: list[str]) -> OnnxRuntimeEngine:
+    """As a run opens it."""
+    models = {name: name.encode() for name in SPECS}
+    return open_onnxruntime(models, CONFIG, CUDA, None, SessionOptions(), said.append)
+
+
+def test_a_run_on_cuda_records_its_steps(recorded):
+    said: list[str] = []
+    made = opened(said)
+    FakeSession.calls.clear()
+    made.run(DENOISER, example_inputs(SPECS[DENOISER], {"B": 1, "S": 2, "T": 7}))
+    assert FakeSession.calls[0][3]["enable_cuda_graph"] == "1"
+    assert said == []
+
+
+def test_where_a_step_cannot_be_recorded_its_kernels_are_launched(recorded, monkeypatch):
+    def refuse(self, binding):
+        if "enable_cuda_graph" in self.providers[0][1]:
+            raise RuntimeError("This session cannot use the graph capture feature\nbecause")
+        run(self, binding)
+
+    run = FakeSession.run_with_iobinding
+    monkeypatch.setattr(FakeSession, "run_with_iobinding", refuse)
+    said: list[str] = []
+    made = opened(said)
+    inputs = example_inputs(SPECS[DENOISER], {"B": 1, "S": 2, "T": 7})
+    assert torch.equal(made.run(DENOISER, inputs)["clean"], 3 * inputs["noisy"])
+    [line] = said
+    assert line.endswith("no CUDA graph: This session cannot use the graph capture feature")
 
 
 def test_what_runs_once_is_not_recorded(recorded):

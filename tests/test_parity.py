@@ -49,13 +49,14 @@ from mreactor_ref.config import ATTENTIONS, CONFIGS, Attention
 from mreactor_ref.schedule import SCHEDULERS, solver_table
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.tensors import (
+    ATTENTION,
     CONDITIONAL,
     DENOISER,
     ENCODER,
     MODULATOR,
     PRESENT,
     STEPPING,
-    graphs,
+    all_graphs,
 )
 
 Tensors = dict[str, Tensor]
@@ -139,7 +140,7 @@ def steps(*graphs: str) -> set[tuple[str, str]]:
 def right() -> Report:
     """Of ONNX Runtime, and of OpenVINO as the independent engine."""
     config = network().config
-    files = {name: exported_graph(name) for name in graphs(config)}
+    files = {name: exported_graph(name) for name in all_graphs(config)}
     engines = {"onnx": exported_engine(), "openvino": OpenVinoEngine(files, config, threads=1)}
     held = proof.cases
     proof.cases = lambda config, thorough: FEW  # pyright: ignore[reportPrivateImportUsage]
@@ -205,7 +206,9 @@ def test_a_curve_has_an_error_a_step_and_ends_at_the_figure(right: Report):
 
 def test_the_same_figures_again(right: Report):
     again = verify(
-        network(), {"onnx": exported_engine()}, files={g: exported_graph(g) for g in STEPPING}
+        network(),
+        {"onnx": exported_engine()},
+        files={g: exported_graph(g) for g in (*STEPPING, ATTENTION)},
     )
     assert again.figures == tuple(f for f in right.figures if f.engine == "onnx")
 
@@ -231,11 +234,25 @@ def test_every_kind_of_attention_has_its_layers(kind: Attention):
 @pytest.mark.gpu
 def test_the_engines_of_a_gpu_pass(no_measures: None):
     config = network().config
-    files = {name: exported_graph(name) for name in graphs(config)}
+    files = {name: exported_graph(name) for name in all_graphs(config)}
     opened = open_candidates(files, config, threads=1)
     if ON_CUDA not in opened.engines:
         pytest.skip("no onnxruntime for CUDA here")
     assert verify(network(), {ON_CUDA: opened.engines[ON_CUDA]}).failed == ()
+
+
+def test_attention_alone_is_held_to_the_reference(right: Report):
+    found = {f.what: f for f in right.figures if f.what.startswith("attention ")}
+    assert set(found) == {"attention relative", "attention subject"}
+    assert {(f.check, f.row, f.bound) for f in found.values()} == {(LAYER, "attention", 1e-5)}
+    assert all(0 < f.relative < f.bound for f in found.values())
+
+
+def test_a_wrong_attention_is_found(no_measures: None):
+    wrong = WrongEngine(ATTENTION, back=lambda out: {**out, "subject": 1.001 * out["subject"]})
+    rig = proof.Rig(network(), {"wrong": wrong}, "fp32", FEW)
+    taken = {f.what: f.passed for f in proof.attention_figures(rig)}
+    assert taken == {"attention relative": True, "attention subject": False}
 
 
 def test_without_graphs_or_clips_the_report_says_so(no_measures: None):

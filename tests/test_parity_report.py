@@ -41,13 +41,14 @@ from mreactor_export.parity.figures import (
 from mreactor_export.parity.html import page, plot
 from mreactor_export.parity.layers import exposed
 from mreactor_export.parity.table import print_parity
-from mreactor_export.precision import PRECISIONS, convert
+from mreactor_export.precision import convert
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import Bundle, BundleInfo, write_bundle
-from mreactor_runtime.tensors import DENOISER, ENCODER, graphs
+from mreactor_runtime.engines.names import DTYPES
+from mreactor_runtime.tensors import DENOISER, ENCODER, all_graphs, graphs
 
 STEPPED = "50 steps dpmsolver++ logsnr"
 
@@ -113,9 +114,9 @@ def test_measures_that_move_are_their_own_failure():
 
 
 def test_every_precision_has_bounds_that_its_graphs_share():
-    assert set(BOUNDS) == set(PRECISIONS)
+    assert set(BOUNDS) == set(DTYPES)
     assert (bound("fp32", STEP, DENOISER), bound("fp32", TRAJECTORY, DENOISER)) == (1e-5, 1e-4)
-    for precision in PRECISIONS:
+    for precision in DTYPES:
         assert bound(precision, STEP, ENCODER) == 1e-5  # stays in fp32
         assert bound(precision, STEP, DENOISER) == BOUNDS[precision].step
         assert bound(precision, LAYER, DENOISER) == BOUNDS[precision].layer
@@ -289,13 +290,10 @@ def test_a_bundle_is_verified_with_all_that_is_there(
 
     monkeypatch.setattr(bundles, "verify", verify)
     monkeypatch.setattr(Bundle, "graph", lambda self, name: self.read(f"{name}.onnx"))
-    made = verify_bundle(bundle[0], bundle[1], threads=1)
-    assert (
-        made.command
-        == f"mreactor-export --verify {bundle[0].folder} --model {bundle[1]} --thorough"
-    )
-    assert (asked["thorough"], asked["dtype"]) == (True, "fp32")
-    assert set(asked["files"]) == set(graphs(bundle[0].info.config))
+    verify_bundle(bundle[0], bundle[1], threads=1)
+    typed = f"mreactor-export --verify {bundle[0].folder} --model {bundle[1]} --thorough"
+    assert (asked["thorough"], asked["dtype"], asked["command"]) == (True, "fp32", typed)
+    assert set(asked["files"]) == set(all_graphs(bundle[0].info.config))
     assert {"onnx", "openvino"} <= set(asked["engines"])
     assert len(asked["clips"]) > 3
     assert any("CUDA" in note for note in asked["notes"]) or torch.cuda.is_available()

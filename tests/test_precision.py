@@ -21,7 +21,6 @@ from mreactor_export.precision import (
     HALF_TYPES,
     KEEP_FP32,
     MIXED,
-    PRECISIONS,
     PrecisionError,
     convert,
     emulate,
@@ -39,6 +38,7 @@ from mreactor_export.sensitivity import (
 )
 from mreactor_export.to_onnx import check_graph, export_graph
 from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import DTYPES
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, graphs
 
 SPECS = graphs(small_config(layers=1))
@@ -204,7 +204,7 @@ def test_an_unknown_precision_is_refused():
 
 
 def test_only_what_runs_at_every_step_leaves_fp32():
-    for precision in PRECISIONS:
+    for precision in DTYPES:
         assert precision_of(ENCODER, precision) == precision_of(MODULATOR, precision) == FP32
         assert precision_of(DENOISER, precision) == precision
 

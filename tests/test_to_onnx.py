@@ -82,7 +82,7 @@ def signature(values: onnx.ModelProto) -> dict[str, tuple[str, tuple[str | int, 
 
 
 def test_a_file_for_each_graph():
-    assert list(exported_files()) == [f"{name}.onnx" for name in SPECS]
+    assert list(exported_files()) == [f"{name}.onnx" for name in (*SPECS, ATTENTION)]
 
 
 @each_graph

@@ -11,16 +11,16 @@ import click
 
 from mreactor_bench.cli import SETTINGS, with_options
 from mreactor_bench.solvers.command import solvers_command
-from mreactor_bench.throughput.setting import DTYPES, PEERS
+from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
-from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
+from mreactor_runtime.engines.names import AUTO, BF16, DEVICES, DTYPES, ENGINES, FP16, FP32
 
 if TYPE_CHECKING:
     from mreactor_ref.model import MReactor
 
-HALF_TYPES = ("fp16", "bf16")
+HALF_TYPES = (FP16, BF16)
 MODEL = (
     click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle."),
     click.option(
@@ -49,7 +49,7 @@ WHAT = (
         "dtypes",
         type=click.Choice(DTYPES),
         multiple=True,
-        default=("fp32",),
+        default=(FP32,),
         help="May be repeated.",
     ),
     click.option("--device", type=click.Choice(DEVICES), default=AUTO, help="Where it runs."),

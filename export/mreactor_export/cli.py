@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 from mreactor_export.flags import plan_flags, read_plan_flags
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.engines.names import CPU, CUDA
+from mreactor_runtime.engines.names import CPU, CUDA, DTYPES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from mreactor_export.parity import Figure
     from mreactor_runtime.bundle import Bundle
 
-# As in `options` and `precision`, which are too heavy for help; a test holds them equal.
+# As in `options` and `operators`, which are too heavy for help; a test holds them equal.
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
-DTYPES = ("fp32", "mixed", "fp16", "bf16")
 OPSETS = range(18, 26)
 OF_VERIFY = ("verify", "thorough", "model", "output", "debug")  # options that --verify takes
 
@@ -186,11 +184,11 @@ def _verify(
     bundle = open_bundle(folder)
     if output is not None:
         check_writable(output)
-    from mreactor_export.export import report_files, verify_command
+    from mreactor_export.export import report_files
     from mreactor_export.parity import ParityError, verify_bundle
     from mreactor_export.parity.table import print_parity
 
-    command, failure = verify_command(folder, model, thorough), None
+    failure = None
     with console.status("loading") as status:
         try:
             proof = verify_bundle(
@@ -203,7 +201,6 @@ def _verify(
             if error.report is None:
                 raise
             proof, failure = error.report, error
-    proof = replace(proof, command=command)
     print_parity(console, proof)
     if output is not None:
         for name, content in report_files(proof).items():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,17 +119,13 @@ def export_bundle(
     about = (packages, graphs, network.config, options)
     plan_files, plans = build_plans(*about, model=sha256, report=say)
     say("checking parity")
-    proof = _prove(network, info, graphs, verify_command(output), figure)
+    from mreactor_export.parity.bundles import prove_graphs
+    from mreactor_export.parity.figures import verify_command
+
+    proof = prove_graphs(network, info, graphs, command=verify_command(output), report=figure)
     files = {f"{name}.onnx": content for name, content in graphs.items()} | plan_files
     files |= {EXPORT_RECORD: _json(options.record(network.config)), **report_files(proof)}
     return Exported(write_bundle(output, info, files), proof, tuple(plans))
-
-
-def verify_command(bundle: Path, model: str | Path | None = None, thorough: bool = False) -> str:
-    """What reproduces a report; `model` where it is not the one that the bundle names."""
-    words = ["mreactor-export", "--verify", str(bundle)]
-    words += [] if model is None else ["--model", str(model)]
-    return shlex.join([*words, *(["--thorough"] if thorough else [])])
 
 
 def report_files(report: Report) -> dict[str, bytes]:
@@ -138,32 +133,6 @@ def report_files(report: Report) -> dict[str, bytes]:
     from mreactor_export.parity.html import page
 
     return {PARITY_JSON: _json(report.to_dict()), PARITY_HTML: page(report).encode()}
-
-
-def _prove(
-    network: MReactor,
-    info: BundleInfo,
-    graphs: Mapping[str, bytes],
-    command: str,
-    figure: Callable[[Figure], None] | None,
-) -> Report:
-    """The figures of graphs that are in no bundle yet, as `parity.verify_bundle` takes them."""
-    from mreactor_export.parity import verify
-    from mreactor_export.parity.candidates import open_candidates
-    from mreactor_export.parity.clips import example_clips
-
-    opened = open_candidates(graphs, info.config, info.dtype, info.session)
-    clips, lack = example_clips(info.config, 1)
-    proof = verify(
-        network,
-        opened.engines,
-        dtype=info.dtype,
-        clips=clips,
-        files=graphs,
-        report=figure,
-        notes=(*opened.notes, *([lack] if lack else [])),
-    )
-    return replace(proof, command=command)
 
 
 def _info(model: str, network: MReactor, sha256: str, options: ExportOptions) -> BundleInfo:

@@ -30,6 +30,7 @@ from mreactor_runtime.engines.tensorrt_options import (
     bucket_profiles,
     default_profiles,
 )
+from mreactor_runtime.tensors import all_graphs
 
 TRITON = "triton"
 FORMATS = (ONNX, TENSORRT, TENSORRT_RTX, TRITON)
@@ -46,7 +47,7 @@ class ExportOptions:
 
     Attributes:
         formats: of FORMATS; "onnx" is made whether it is named or not.
-        dtype: one of `precision.PRECISIONS`.
+        dtype: one of `names.DTYPES`.
         opset: of the ONNX files; None is DEFAULT_OPSET, or the first that has what a format of
             this dtype is faster with.
         build: of plans. buckets: clips' lengths in frames, a profile each; none is any length up
@@ -122,6 +123,7 @@ class ExportOptions:
             plans = {"build": self.build.flags(), "profiles": profiles}
         return {
             "formats": [ONNX, *self.packages],
+            "graphs": list(all_graphs(config)),
             "dtype": self.dtype,
             "opset": self.graph_opset,
             "attention": self.form,

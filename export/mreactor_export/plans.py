@@ -26,7 +26,7 @@ from mreactor_runtime.engines.tensorrt_cache import (
 )
 from mreactor_runtime.engines.tensorrt_key import plan_key
 from mreactor_runtime.engines.tensorrt_package import TensorRT, load_tensorrt
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import all_graphs
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def build_plans(
     made: dict[str, bytes] = {}
     plans = []
     for tensorrt in packages.values():
-        for name, spec in graphs(config).items():
+        for name, spec in all_graphs(config).items():
             about = (tensorrt, spec, files[name], options.profiles(config), options.build)
             path = cached_plan(*about, model=model, dtype=options.dtype, report=report)
             content = read_plan(path, plan_key(*about, model=model, dtype=options.dtype))

@@ -23,9 +23,9 @@ from onnx import helper, numpy_helper
 
 from mreactor_export.operators import CLASSES, DATA_MOVEMENT, PRODUCTS, classify
 from mreactor_ref.errors import MReactorError, UsageError
+from mreactor_runtime.engines.names import BF16, DTYPES, FP16, FP32, MIXED
 from mreactor_runtime.tensors import ATTENTION, STEPPING
 
-FP32, MIXED, FP16, BF16 = PRECISIONS = ("fp32", "mixed", "fp16", "bf16")
 FLOAT = onnx.TensorProto.FLOAT
 HALF_TYPES: dict[str, int] = {
     MIXED: onnx.TensorProto.FLOAT16,
@@ -67,8 +67,8 @@ def halved(precision: str) -> frozenset[str]:
 
     Raises: UsageError for an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"dtype is {precision!r}, not one of {', '.join(PRECISIONS)}")
+    if precision not in DTYPES:
+        raise UsageError(f"dtype is {precision!r}, not one of {', '.join(DTYPES)}")
     if precision == FP32:
         return frozenset()
     if precision == MIXED:

@@ -23,10 +23,10 @@ from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_ref.model import MReactor
 from mreactor_runtime.tensors import (
     GraphSpec,
+    all_graphs,
     dynamic_shapes,
     example_inputs,
     graphs,
-    kernel_graphs,
 )
 
 # Sizes of the example that is traced: none is 0 or 1, which would become constants, no two are
@@ -82,7 +82,7 @@ def export_graph(
     Args:
         opset: one of `operators.OPSETS`.
         metadata: beside what is said of each graph: its name, symbols, precision and form.
-        precision: one of `precision.PRECISIONS`; inputs and outputs stay as the table says.
+        precision: one of `names.DTYPES`; inputs and outputs stay as the table says.
         form: of attention; `operators.attention_form` knows which.
         layer: whose attention the graph `attention` is.
     Raises:
@@ -194,7 +194,7 @@ def export_graphs(
         report: hears each graph's name.
         kernels: also the graphs that no run needs, `tensors.kernel_graphs`.
     """
-    specs = graphs(model.config) | (kernel_graphs(model.config) if kernels else {})
+    specs = all_graphs(model.config) if kernels else graphs(model.config)
     files = {}
     for name, spec in specs.items():
         if report is not None:

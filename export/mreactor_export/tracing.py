@@ -21,16 +21,23 @@ from mreactor_export.precision import FP32
 from mreactor_export.to_onnx import ExportError, export_graph
 from mreactor_ref.checkpoint import load_checkpoint
 from mreactor_ref.model import MReactor
-from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, graphs
+from mreactor_runtime.tensors import (
+    ATTENTION,
+    CONDITIONAL,
+    DENOISER,
+    ENCODER,
+    MODULATOR,
+    all_graphs,
+)
 
-LONGEST_FIRST: tuple[str, ...] = (DENOISER, CONDITIONAL, ENCODER, MODULATOR)
+LONGEST_FIRST: tuple[str, ...] = (DENOISER, CONDITIONAL, ENCODER, ATTENTION, MODULATOR)
 # A process takes seconds to start and half a GiB; a graph of one layer is traced sooner.
 LEAST_LAYERS = 2
 
 
 def usual_workers() -> int:
     """As many processes as help: one a core, and no more than there are long graphs."""
-    return min(os.cpu_count() or 1, len(LONGEST_FIRST) - 1)
+    return min(os.cpu_count() or 1, LONGEST_FIRST.index(ENCODER) + 1)
 
 
 def trace_graphs(
@@ -54,7 +61,7 @@ def trace_graphs(
     Raises: as `export_graph`; ExportError where a process ends on its own, as without memory.
     """
     say = report or (lambda _: None)
-    specs = graphs(model.config)
+    specs = all_graphs(model.config)
     if workers == 1 or model.config.layers < LEAST_LAYERS:
         made = {}
         for name, spec in specs.items():
@@ -88,7 +95,7 @@ def _trace(
 ) -> bytes:
     """In a process of its own."""
     model = _load(path)
-    spec = graphs(model.config)[name]
+    spec = all_graphs(model.config)[name]
     return export_graph(model, spec, opset, metadata, precision=precision, form=form)
 
 

@@ -17,6 +17,8 @@ from mreactor_ref.features.words import Transcript, read_words
 from mreactor_ref.signals import SAMPLE_RATE, Array, SpeakerClip
 
 if TYPE_CHECKING:
+    import torch
+
     from mreactor_ref.features.encoders import SoundEncoder, WordsEncoder
 
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
@@ -138,10 +140,11 @@ class FeatureReader:
 
     Args:
         config: the model, for its frame grid and the names and widths of its encoders.
+        device: where encoders that are neural networks run; streams are on the CPU in any case.
     """
 
-    def __init__(self, config: ModelConfig):
-        self.config = config
+    def __init__(self, config: ModelConfig, device: torch.device | str = "cpu"):
+        self.config, self._device = config, device
         self._sound: SoundEncoder | None = None
         self._words: WordsEncoder | None = None
 
@@ -191,7 +194,7 @@ class FeatureReader:
         if self._sound is None:
             from mreactor_ref.features.encoders import sound_encoder
 
-            self._sound = sound_encoder(self.config.sound_encoder)
+            self._sound = sound_encoder(self.config.sound_encoder, self._device)
             _check_width("sound", self._sound.width, self.config.sound)
         return self._sound(wave, self.config.fps, frames)
 
@@ -199,7 +202,7 @@ class FeatureReader:
         if self._words is None:
             from mreactor_ref.features.encoders import WordsEncoder
 
-            self._words = WordsEncoder(self.config.words_encoder)
+            self._words = WordsEncoder(self.config.words_encoder, self._device)
             _check_width("words", self._words.width, self.config.words)
         return self._words(transcript.words, self.config.fps, frames)
 

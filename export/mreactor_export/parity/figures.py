@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +18,13 @@ STEP, LAYER, TRAJECTORY = "step", "layer", "trajectory"
 ROWS, EQUAL, PADDING, METRIC = "rows", "equal rows", "padding", "metric"
 RANDOM = "random"  # features that no clip gave
 COMMAND = "mreactor-export --verify BUNDLE"
+
+
+def verify_command(bundle: Path, model: str | Path | None = None, thorough: bool = False) -> str:
+    """What reproduces a report; `model` where it is not the one that the bundle names."""
+    words = ["mreactor-export", "--verify", str(bundle)]
+    words += [] if model is None else ["--model", str(model)]
+    return shlex.join([*words, *(["--thorough"] if thorough else [])])
 
 
 class ParityError(ExportError):

@@ -1,8 +1,12 @@
-"""Figures of each layer: parts inside an exported graph, as extra outputs of that very graph."""
+"""Figures of each layer: parts inside an exported graph, as extra outputs of that very graph.
+
+And of the attentions of one layer alone, which have a graph of their own, on every engine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +14,9 @@ import onnx
 import torch
 from torch import Tensor
 
-from mreactor_export.parity.calls import step_inputs
+from mreactor_export.parity.calls import call, step_inputs
 from mreactor_export.parity.candidates import EMULATED
+from mreactor_export.parity.cases import Sizes
 from mreactor_export.parity.figures import LAYER, Figure, NamesError, ParityError, take
 from mreactor_export.parity.rig import Rig
 from mreactor_export.parity.speakers import Tensors, noise, random_speaker
@@ -19,8 +24,9 @@ from mreactor_export.precision import FP32, emulate, precision_of
 from mreactor_export.sensitivity import open_session
 from mreactor_ref.denoiser import Layer
 from mreactor_ref.model import MReactor
+from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import ONNX
-from mreactor_runtime.tensors import DENOISER, MASK, STEPPING
+from mreactor_runtime.tensors import ATTENTION, DENOISER, KEYS, MASK, STEPPING, TOKENS, VALUES
 
 LAST = {"relative": "relative.out", "subject": "subject.out", "feedforward": "feedforward.down"}
 GUIDANCE = 2.0
@@ -58,6 +64,46 @@ def layer_figures(rig: Rig, files: Mapping[str, bytes]) -> Iterator[Figure]:
                 about = rig.about(name, LAYER, f"{graph} {part}", sizes, scale)
                 pairs = [(key, found[part], outputs[part]) for key, outputs in expected.items()]
                 yield take(about, bound, lambda pairs=pairs: pairs)
+
+
+def attention_figures(rig: Rig) -> Iterator[Figure]:
+    """The graph of attention alone, each of its attentions, on all engines.
+
+    Tokens are normal, as a layer norm leaves them; keys and values are a speaker's.
+    """
+    for sizes in rig.cases.layers:
+        inputs = _attention_inputs(rig, sizes)
+        expected = {r.name: r.attend(inputs) for r in rig.references}
+        for name, engine in rig.engines(sizes.frames):
+            for output in rig.specs[ATTENTION].outputs:
+                about = rig.about(name, LAYER, f"{ATTENTION} {output.name}", sizes)
+                compared = partial(_attended, rig, name, engine, output.name, inputs, expected)
+                yield take(about, rig.bound(LAYER, ATTENTION), compared)
+
+
+def _attention_inputs(rig: Rig, sizes: Sizes) -> Tensors:
+    speaker = random_speaker(rig.model, sizes)
+    context = rig.exact.encode(speaker)
+    generator = torch.Generator().manual_seed(sizes.seed)
+    shape = (sizes.clips, sizes.reactions, sizes.frames, rig.model.config.width)
+    layered = {name: axis for name, axis in ((KEYS, 1), (VALUES, 2)) if name in context}
+    return {
+        TOKENS: torch.randn(shape, generator=generator),
+        MASK: speaker[MASK],
+        **{name: context[name].select(axis, 0).float() for name, axis in layered.items()},
+    }
+
+
+def _attended(
+    rig: Rig,
+    name: str,
+    engine: Engine,
+    output: str,
+    inputs: Tensors,
+    expected: Mapping[str, Tensors],
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    found = call(engine, name, rig.specs[ATTENTION], inputs)[output]
+    yield from ((against, found, made[output]) for against, made in expected.items())
 
 
 def sublayers(model: MReactor) -> list[str]:

@@ -9,18 +9,23 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from mreactor_ref.denoiser import Context, guide
+from mreactor_ref.denoiser import Context, Layer, guide
 from mreactor_ref.model import Batch, MReactor, taps
 from mreactor_runtime.tensors import (
     CONDITIONAL,
     DENOISER,
     ENCODER,
     GUIDANCE,
+    KEYS,
     MASK,
     MODULATION,
     NOISY,
+    RELATIVE,
     STYLE,
+    SUBJECT,
     TIMESTEP,
+    TOKENS,
+    VALUES,
     graphs,
 )
 
@@ -92,6 +97,19 @@ class Reference:
                 both = f"{name}#1" in seen and not shared
                 parts[name] = torch.cat((value, seen[f"{name}#1"]), dim=1) if both else value
         return {name: x for name, x in parts.items() if not name.endswith(".norm")}
+
+    @torch.inference_mode()
+    def attend(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The outputs of the graph of attention alone, which is that of the first layer."""
+        given = self._own(inputs)
+        layer = self._model.denoiser.layers[0]
+        assert isinstance(layer, Layer)
+        made = {}
+        if layer.relative is not None:
+            made[RELATIVE] = layer.relative(given[TOKENS], given[MASK])
+        if layer.subject is not None:
+            made[SUBJECT] = layer.subject(*(given[name] for name in (TOKENS, KEYS, VALUES, MASK)))
+        return made
 
     def _own(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

@@ -15,7 +15,7 @@ from mreactor_export.parity.figures import About
 from mreactor_export.parity.reference import Reference
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import Engine
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, all_graphs
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rig:
 
     @cached_property
     def specs(self) -> dict[str, GraphSpec]:
-        return graphs(self.model.config)
+        return all_graphs(self.model.config)
 
     @cached_property
     def exact(self) -> Reference:

@@ -32,7 +32,14 @@ class Engine(Protocol):
 
 
 def choose_device(device: str) -> torch.device:
-    """The torch device of CPU or CUDA. Raises UsageError for CUDA where there is none."""
-    if device == CUDA and not torch.cuda.is_available():
-        raise UsageError("this machine has no CUDA device that torch sees", fix="use --device cpu")
+    """The torch device of CPU or CUDA. Raises UsageError for CUDA where there is none.
+
+    On CUDA the convolutions of this process are then in full float32, as its products of matrices
+    are: PyTorch would round what goes into them to TF32.
+    """
+    if device == CUDA:
+        if not torch.cuda.is_available():
+            problem = "this machine has no CUDA device that torch sees"
+            raise UsageError(problem, fix="use --device cpu")
+        torch.backends.cudnn.allow_tf32 = False
     return torch.device(device)

@@ -1,8 +1,9 @@
-"""Names of engines and devices, as options spell them, and which engine `auto` prefers."""
+"""Names of engines, devices and precisions, as options spell them, and what `auto` prefers."""
 
 TORCH, ONNX, OPENVINO = "torch", "onnx", "openvino"
 TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt-rtx"
 CPU, CUDA = "cpu", "cuda"
+FP32, MIXED, FP16, BF16 = DTYPES = ("fp32", "mixed", "fp16", "bf16")  # of the steps
 AUTO = "auto"
 
 ENGINES = (AUTO, TORCH, ONNX, OPENVINO, TENSORRT, TENSORRT_RTX)

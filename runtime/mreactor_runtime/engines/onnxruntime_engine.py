@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,19 @@ from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_runtime.batching import bucket
 from mreactor_runtime.bundle import SessionOptions
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, CUDA, ONNX
-from mreactor_runtime.tensors import STEPPING, GraphSpec, graphs
+from mreactor_runtime.tensors import (
+    CONDITIONAL,
+    STEPPING,
+    GraphSpec,
+    all_graphs,
+    example_inputs,
+    graphs,
+)
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -35,6 +43,7 @@ PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
     CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"},
 }
 RECORDING = {"enable_cuda_graph": "1"}
+SMALLEST = {"B": 1, "S": 1, "T": bucket(1)}  # of the step that shows whether steps can be recorded
 KEPT_SHAPES = 8  # recorded graphs; each holds the weights and the memory of its shapes
 ERRORS_ONLY = 3  # of ONNX Runtime's log levels
 
@@ -43,7 +52,7 @@ class OnnxRuntimeEngine:
     """Runs the ONNX files of a bundle.
 
     Args:
-        models: graph name -> ONNX bytes, whose hashes were checked.
+        models: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
         config: fixes the table of tensors that the graphs must have.
         device: "cpu" or "cuda".
         threads: of one operator; None lets ONNX Runtime take every core.
@@ -80,7 +89,7 @@ class OnnxRuntimeEngine:
             raise UsageError(f"this onnxruntime has no {PROVIDERS[device]}", fix=INSTALL[device])
         self._models, self._place = dict(models), device
         self._threads, self._session = threads, session or SessionOptions()
-        self._specs = graphs(config)
+        self._specs = {n: s for n, s in all_graphs(config).items() if n in models}
         self._sessions = {name: self._open(name) for name in self._specs}
         self._recorded = lru_cache(KEPT_SHAPES)(self._record) if cuda_graph else None
 
@@ -126,6 +135,31 @@ class OnnxRuntimeEngine:
             raise UsageError(f"{provider} does not load here", fix=INSTALL[self._place])
         _check_tensors(session, self._specs[name])
         return session
+
+
+def open_onnxruntime(
+    models: Mapping[str, bytes],
+    config: ModelConfig,
+    device: str,
+    threads: int | None,
+    session: SessionOptions,
+    say: Callable[[str], None],
+) -> OnnxRuntimeEngine:
+    """The engine as a run wants it: on CUDA each step is one launch, where it can be recorded.
+
+    Args:
+        say: told where it cannot, and each kernel of a step is launched in its turn.
+    """
+    if device == CUDA:
+        made = OnnxRuntimeEngine(models, config, device, threads, session, cuda_graph=True)
+        try:
+            made.run(CONDITIONAL, example_inputs(graphs(config)[CONDITIONAL], SMALLEST))
+        except Exception as error:  # the bindings have a class a status, with no common base
+            why = str(error).strip().splitlines()[0]
+            say(f"ONNX Runtime launches the kernels of a step one by one, no CUDA graph: {why}")
+        else:
+            return made
+    return OnnxRuntimeEngine(models, config, device, threads, session)
 
 
 class RecordedGraph:

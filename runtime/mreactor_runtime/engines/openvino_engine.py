@@ -15,7 +15,7 @@ from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, OPENVINO
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, all_graphs
 
 if TYPE_CHECKING:
     import openvino
@@ -38,7 +38,7 @@ class OpenVinoEngine:
     """Runs the ONNX files of a bundle on the CPU, compiled for each shape it meets.
 
     Args:
-        models: graph name -> ONNX bytes, whose hashes were checked.
+        models: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
         config: fixes the table of tensors that the graphs must have.
         device: "cpu".
         threads: of one call; None lets OpenVINO take every core.
@@ -66,7 +66,7 @@ class OpenVinoEngine:
         self._openvino = import_openvino()
         self._core = self._openvino.Core()
         self._options = OPTIONS | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
-        self._specs = graphs(config)
+        self._specs = {n: s for n, s in all_graphs(config).items() if n in models}
         self._models = dict(models)
         self._used = {
             name: _check_tensors(self._read(name), spec) for name, spec in self._specs.items()

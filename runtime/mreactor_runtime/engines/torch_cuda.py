@@ -13,11 +13,11 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.gpu_denoiser import GpuDenoiser
-from mreactor_runtime.engines.names import CUDA, TORCH
+from mreactor_runtime.engines.names import BF16, CUDA, FP16, FP32, TORCH
 from mreactor_runtime.engines.torch_engine import ReferenceEngine, context_of
 from mreactor_runtime.tensors import MASK
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+TYPES = {FP32: torch.float32, FP16: torch.float16, BF16: torch.bfloat16}
 
 
 class TorchCudaEngine(ReferenceEngine):
@@ -25,7 +25,7 @@ class TorchCudaEngine(ReferenceEngine):
 
     Args:
         model: taken over: moved to the device.
-        dtype: of the denoiser's products: "bf16", "fp16" or "fp32".
+        dtype: of the denoiser's products: one of TYPES.
         compiled: fuse what lies between the products.
         device: of CUDA; the tests take the CPU.
 
@@ -36,12 +36,12 @@ class TorchCudaEngine(ReferenceEngine):
     keeps_scores = False
 
     def __init__(
-        self, model: MReactor, dtype: str = "bf16", compiled: bool = True, device: str = CUDA
+        self, model: MReactor, dtype: str = BF16, compiled: bool = True, device: str = CUDA
     ):
-        if dtype not in DTYPES:
-            raise UsageError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
+        if dtype not in TYPES:
+            raise UsageError(f"the torch engine has no {dtype}", fix=f"one of {', '.join(TYPES)}")
         super().__init__(model.to(choose_device(device)))
-        self._dtype = DTYPES[dtype]
+        self._dtype = TYPES[dtype]
         self._step = GpuDenoiser(model.denoiser, self._dtype, compiled)
 
     def steps(

@@ -49,6 +49,7 @@ class Batches:
         size: clips at once at the most; None is one on a CPU, where work is cut to fit its caches
             anyhow, and on a GPU as many as keep it busy.
         say: told once that a batch did not fit.
+        free: gives back memory that is kept for speed, before the next try.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Batches:
         samples: int,
         size: int | None,
         say: Callable[[str], None],
+        free: Callable[[], None],
     ):
-        self._generate, self._device, self._samples, self._say = generate, device, samples, say
+        self._generate, self._device, self._samples = generate, device, samples
+        self._say, self._free = say, free
         self._said = False
         self._most_clips = size or (LARGEST_AUTO if device == CUDA else 1)
         # Frames of all reactions that were found to fit, or are taken to; None is no limit.
@@ -104,8 +107,8 @@ class Batches:
             no_memory = is_out_of_memory(error)
             # Without the frames that it came through, which hold what fills the memory.
             problem = error.with_traceback(None) if no_memory else error
-        if no_memory and self._device == CUDA:
-            torch.cuda.empty_cache()
+        if no_memory:
+            self._free()
         if len(batch) == 1:
             return [self._too_large(batch[0]) if no_memory else problem]
         if not no_memory:  # one of them: find it, and do the others

@@ -113,13 +113,16 @@ class Job:
         source = reactor.source
         threads = torch.get_num_threads()
         priors = PriorsAhead(source)
-        read = ClipReader(reactor.config, priors, self.explain, options.overlap)
+        read = ClipReader(
+            reactor.config, priors, self.explain, options.overlap, reactor.engine.device
+        )
         batches = Batches(
             lambda clips: reactor.generate_batch(clips, **options.sampling()),
             reactor.engine.device.type,
             options.samples,
             options.batch_size,
             self.ledger.say,
+            reactor.free_memory,
         )
         most = max(LEAST_WINDOW, 2 * batches.largest)
         try:

@@ -94,14 +94,20 @@ class ClipReader:
     """Reads clips, in any thread. Each thread has encoders of its own: tokenizers need that.
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
-    streams are the same, to the last bit, for any number of threads.)
+    streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
+    there too: a wav2vec 2.0 on a core takes longer than the sampler on a GPU.
     """
 
     def __init__(
-        self, config: ModelConfig, priors: PriorsAhead, explain: Explain | None, beside: bool
+        self,
+        config: ModelConfig,
+        priors: PriorsAhead,
+        explain: Explain | None,
+        beside: bool,
+        device: torch.device,
     ):
         self._config, self._priors, self._explain = config, priors, explain
-        self._beside = beside
+        self._beside, self._device = beside, device
         self._own = threading.local()
 
     def __call__(self, files: ClipFiles | BadClip) -> Read:
@@ -122,5 +128,5 @@ class ClipReader:
         if not hasattr(self._own, "features"):
             if self._beside:
                 torch.set_num_threads(1)  # of the kernels that this thread starts
-            self._own.features = FeatureReader(self._config)
+            self._own.features = FeatureReader(self._config, self._device)
         return self._own.features

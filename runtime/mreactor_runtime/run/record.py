@@ -38,6 +38,7 @@ def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefa
         "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
         "device": {"type": engine.device.type, "name": reactor.device_name},
         "engine": engine.name,
+        "dtype": model.dtype,
         "model": {"name": model.name, "sha256": model.sha256},
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
@@ -80,6 +81,7 @@ def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
     yield from _flat(record["priors"], "priors ")
     yield from _flat(record["device"], "device ")
     yield "engine", record["engine"]
+    yield "dtype", record["dtype"]
     yield "model", record["model"]["sha256"]
 
 
