@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from exported import exported_engine, exported_graph, network
@@ -47,6 +49,7 @@ from mreactor_export.parity.reference import Reference
 from mreactor_export.parity.speakers import noise, random_speaker
 from mreactor_ref.config import ATTENTIONS, CONFIGS, Attention
 from mreactor_ref.schedule import SCHEDULERS, solver_table
+from mreactor_ref.signals import ATTRIBUTES, SpeakerClip
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
@@ -253,6 +256,23 @@ def test_a_wrong_attention_is_found(no_measures: None):
     rig = proof.Rig(network(), {"wrong": wrong}, "fp32", FEW)
     taken = {f.what: f.passed for f in proof.attention_figures(rig)}
     assert taken == {"attention relative": True, "attention subject": False}
+
+
+def test_clips_take_the_trajectories_in_turns(no_measures: None):
+    config = network().config
+    clips = [
+        SpeakerClip(name, 6, config.fps, attributes=np.zeros((6, ATTRIBUTES), np.float32))
+        for name in ("a", "b")
+    ]
+    real = tuple((2, DEFAULT, scale) for scale in (0.0, 1.0, 7.5))
+    only = replace(FEW, trajectories=(), clips=((1, 4), (2, 6)), real=real)
+    rig = proof.Rig(network(), {"onnx": exported_engine()}, "fp32", only)
+    taken = list(proof.trajectory_figures(rig, clips, lambda _: None))
+    assert all(figure.passed for figure in taken)
+    assert [(f.features, f.frames, f.guidance) for f in taken] == [
+        *(("a", 4, 0.0), ("a", 4, 1.0), ("a", 4, 7.5)),
+        *(("a", 6, 0.0), ("b", 6, 1.0), ("a", 6, 7.5)),
+    ]
 
 
 def test_without_graphs_or_clips_the_report_says_so(no_measures: None):

@@ -79,7 +79,7 @@ class Cases:
         padding: a clip's own length, and that it is padded to.
         trajectories: with random features.
         clips: how many clips give features, and the most frames that are taken of each.
-        real: trajectories on them: steps, solver, guidance.
+        real: trajectories on them, which the clips take in turns: steps, solver, guidance.
         dyads: how many simulated speakers the measures are taken on, and how many frames of each.
         others: the lengths at which every engine is asked, not the first one alone.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -113,13 +114,13 @@ def trajectory_figures(
     for case in rig.cases.trajectories:
         speaker = random_speaker(rig.model, case.sizes)
         yield from _figures(rig, case, speaker, None, curve)
-    for count, most in rig.cases.clips:
-        for clip in clips[:count]:
+    for count, most in rig.cases.clips if clips else ():
+        turns = cycle(clips[:count])
+        for (steps, solver, guidance), clip in zip(rig.cases.real, turns, strict=False):
             sizes = Sizes(1, 1, min(clip.frames, most))
             speaker = clip_speaker(rig.model, [clip], sizes)
-            for steps, solver, guidance in rig.cases.real:
-                case = Trajectory(sizes, steps, solver, guidance)
-                yield from _figures(rig, case, speaker, clip.id, curve)
+            case = Trajectory(sizes, steps, solver, guidance)
+            yield from _figures(rig, case, speaker, clip.id, curve)
 
 
 def _figures(
