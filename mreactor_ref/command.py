@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import click
@@ -14,7 +14,7 @@ UNEXPECTED = 1  # exit code of a failure that nobody foresaw
 
 
 @contextmanager
-def one_line_errors(debug: bool = False) -> Iterator[None]:
+def one_line_errors(debug: bool = False) -> Generator[None]:
     """Turn an exception of the block into one line on stderr and an exit code.
 
     An `MReactorError` ends with its own exit code, anything else with 1. The traceback is shown
@@ -41,7 +41,7 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Generator[Callable[[str, int, int], None]]:
     """A bar that follows `report(what, done, of)`; each new `what` is a new line."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -151,7 +151,7 @@ class MReactor(nn.Module):
 
 
 @contextmanager
-def taps(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+def taps(model: nn.Module) -> Generator[dict[str, Tensor]]:
     """Named intermediates: what every part returned while the context is open.
 
     Keys are module names, as in `denoiser.layers.0.relative`; attention maps, (B, S, H, T, T),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +130,7 @@ def _correlations(asked: Sequence[float], values: NDArray[np.float64]) -> dict[s
     }
 
 
-def _rank_correlation(asked: Sequence[float] | NDArray[np.float64], values: NDArray) -> float:
+def _rank_correlation(asked: Sequence[float] | NDArray[np.float64], values: NDArray[Any]) -> float:
     """Spearman's; 0 for values that stay the same whatever is asked."""
     if np.ptp(values) == 0:
         return 0.0

@@ -101,8 +101,9 @@ def export_bundle(
     check_output(output)
     from mreactor_export.plans import build_plans, load_packages
     from mreactor_export.tracing import trace_graphs
+    from mreactor_runtime.engines.onnxruntime_engine import require_onnxruntime
 
-    _check_onnxruntime()
+    require_onnxruntime()  # parity would say so after minutes
     packages = load_packages(options)
     network = load_checkpoint(path)
     info = _info(str(model), network, sha256, options)
@@ -157,18 +158,6 @@ def _metadata(info: BundleInfo) -> dict[str, str]:
         "config": json.dumps(info.config.to_dict()),
         "created_by": json.dumps(created_by),
     }
-
-
-def _check_onnxruntime() -> None:
-    """Raises: UsageError where it is not installed, which parity would say after minutes."""
-    from mreactor_ref.errors import UsageError
-    from mreactor_runtime.engines.names import CPU
-    from mreactor_runtime.engines.onnxruntime_engine import INSTALL
-
-    try:
-        import onnxruntime  # noqa: F401
-    except ModuleNotFoundError:
-        raise UsageError("onnxruntime is not installed", fix=INSTALL[CPU]) from None
 
 
 def _json(values: Mapping[str, object]) -> bytes:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -72,7 +72,7 @@ class LLMClient:
     options: dict[str, Any] = field(default_factory=_options)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[openai.AsyncOpenAI]:
+    async def connect(self) -> AsyncGenerator[openai.AsyncOpenAI]:
         """Connections for `ask`, closed at the end. Raises: UsageError where there is no key.
 
         OpenAI's client tries again by itself, later each time, after 408, 409, 429 (it heeds
@@ -163,7 +163,8 @@ def _content(body: bytes) -> str:
             raise NoAnswer("an answer that was cut off")
         case {"choices": [{"message": {"content": str(content)}}, *_]}:
             return content
-    raise NoAnswer("a response without an answer")
+        case _:
+            raise NoAnswer("a response without an answer")
 
 
 async def _read_bounded(response: httpx2.Response) -> None:

@@ -89,7 +89,8 @@ def read_subjects(answer: str | bytes) -> tuple[str, ...]:
             if kept:
                 return tuple(kept.values())[:MOST_SUBJECTS]
             raise NoAnswer("no subjects")
-    raise NoAnswer("an answer of another form")
+        case _:
+            raise NoAnswer("an answer of another form")
 
 
 def _clean(subject: object) -> str | None:

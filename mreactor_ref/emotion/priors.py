@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,7 +180,7 @@ def _above_least(intensity: float) -> float:
     return max(0.0, (intensity - LEAST_INTENSITY) / (1 - LEAST_INTENSITY))
 
 
-def reaction_prior(attributes: NDArray) -> Prior:
+def reaction_prior(attributes: NDArray[Any]) -> Prior:
     """The prior that a real reaction shows, which training conditions on.
 
     Polarity is 1.25 times the mean valence. Liveliness is three quarters of the arousal (0.5 plus

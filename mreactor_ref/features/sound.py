@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +107,10 @@ def _decode(container: InputContainer, stream: AudioStream) -> tuple[Array, floa
 
 def _lead_samples(container: InputContainer, first: AudioFrame) -> int:
     """Samples of silence before a sound that begins later than the picture of its video."""
-    if not container.streams.video or first.time is None or container.start_time is None:
+    start = cast("int | None", container.start_time)  # it may be unknown
+    if not container.streams.video or first.time is None or start is None:
         return 0
-    lead = first.time - container.start_time / MICROSECONDS
+    lead = first.time - start / MICROSECONDS
     if lead > MAX_LEAD_SECONDS:
         raise ValueError(f"begins {lead:.0f} s after the picture")
     return max(0, round(lead * SAMPLE_RATE))

@@ -14,6 +14,7 @@ occurrences 0 or 1 and probabilities summing to 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from dtaidistance import dtw_ndim
@@ -31,7 +32,9 @@ CCC_EPSILON = 1e-8
 DISTANCE_GROUPS = ((AFFECT_SLICE, 1.0), (EXPRESSION_SLICE, 1 / 8), (AU_SLICE, 1 / 15))
 
 
-def frcorr(predictions: Sequence[NDArray], appropriate: Sequence[Sequence[NDArray]]) -> float:
+def frcorr(
+    predictions: Sequence[NDArray[Any]], appropriate: Sequence[Sequence[NDArray[Any]]]
+) -> float:
     """FRCorr: the largest concordance correlation, summed over reactions, mean over clips.
 
     Args:
@@ -44,7 +47,9 @@ def frcorr(predictions: Sequence[NDArray], appropriate: Sequence[Sequence[NDArra
     return _mean_over_clips(_clip_correlation, predictions, appropriate)
 
 
-def frdist(predictions: Sequence[NDArray], appropriate: Sequence[Sequence[NDArray]]) -> float:
+def frdist(
+    predictions: Sequence[NDArray[Any]], appropriate: Sequence[Sequence[NDArray[Any]]]
+) -> float:
     """FRDist: the smallest weighted DTW distance, summed over reactions, mean over clips.
 
     The distance of a pair is the sum over groups of channels of weight times DTW: action units
@@ -53,7 +58,7 @@ def frdist(predictions: Sequence[NDArray], appropriate: Sequence[Sequence[NDArra
     return _mean_over_clips(_clip_distance, predictions, appropriate)
 
 
-def concordance(generated: NDArray, real: NDArray) -> Float64:
+def concordance(generated: NDArray[Any], real: NDArray[Any]) -> Float64:
     """Concordance correlation of each generated reaction with each real one, per channel.
 
     2 cov / (var + var' + (mean - mean')^2 + 1e-8), variances over T. As in the challenge's code a
@@ -73,7 +78,7 @@ def concordance(generated: NDArray, real: NDArray) -> Float64:
     return (2 * covariance / (spread + CCC_EPSILON)).transpose(1, 2, 0)
 
 
-def dtw(x: NDArray, y: NDArray) -> float:
+def dtw(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Dynamic time warping distance of (T, C) and (T', C): no window, exact.
 
     The root of the smallest sum of squared Euclidean distances along a warping path, which is
@@ -83,7 +88,7 @@ def dtw(x: NDArray, y: NDArray) -> float:
     return float(dtw_ndim.distance_fast(x, y))
 
 
-def at_length(reaction: NDArray, frames: int) -> NDArray:
+def at_length(reaction: NDArray[Any], frames: int) -> NDArray[Any]:
     """A reaction (T', C) stretched to (frames, C) by taking the nearest frame."""
     if len(reaction) == frames:
         return reaction
@@ -92,9 +97,9 @@ def at_length(reaction: NDArray, frames: int) -> NDArray:
 
 
 def _mean_over_clips(
-    score: Callable[[NDArray, Float64], float],
-    predictions: Sequence[NDArray],
-    appropriate: Sequence[Sequence[NDArray]],
+    score: Callable[[NDArray[Any], Float64], float],
+    predictions: Sequence[NDArray[Any]],
+    appropriate: Sequence[Sequence[NDArray[Any]]],
 ) -> float:
     """The mean of score(generated (S, T, C), real (R, T, C)) over the clips."""
     if not predictions:
@@ -112,12 +117,12 @@ def _mean_over_clips(
     return total / len(predictions)
 
 
-def _clip_correlation(generated: NDArray, real: Float64) -> float:
+def _clip_correlation(generated: NDArray[Any], real: Float64) -> float:
     """Sum over S of the largest mean concordance with one of the R real reactions."""
     return float(concordance(generated, real).mean(axis=2).max(axis=1).sum())
 
 
-def _clip_distance(generated: NDArray, real: Float64) -> float:
+def _clip_distance(generated: NDArray[Any], real: Float64) -> float:
     """Sum over S of the smallest weighted distance to one of the R real reactions."""
     groups = [
         (weight, [_split(generated, part), _split(real, part)]) for part, weight in DISTANCE_GROUPS
@@ -136,6 +141,6 @@ def _clip_distance(generated: NDArray, real: Float64) -> float:
     return total
 
 
-def _split(reactions: NDArray, part: slice) -> list[Float64]:
+def _split(reactions: NDArray[Any], part: slice) -> list[Float64]:
     """One group of channels of each reaction, contiguous, so that DTW copies nothing."""
     return [np.ascontiguousarray(reaction[:, part], np.float64) for reaction in reactions]

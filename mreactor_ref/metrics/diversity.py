@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def frdiv(predictions: Sequence[NDArray]) -> float:
+def frdiv(predictions: Sequence[NDArray[Any]]) -> float:
     """FRDiv: mean squared distance between the reactions of a clip, mean over clips.
 
     Args:
@@ -27,7 +28,7 @@ def frdiv(predictions: Sequence[NDArray]) -> float:
     return float(np.mean([_mean_pair_distance(clip) for clip in predictions]))
 
 
-def frvar(predictions: Sequence[NDArray]) -> float:
+def frvar(predictions: Sequence[NDArray[Any]]) -> float:
     """FRVar: variance over time of each channel, mean over channels, reactions and clips.
 
     A reaction of one frame has a variance of 0 (the challenge's code has none).
@@ -42,7 +43,7 @@ def frvar(predictions: Sequence[NDArray]) -> float:
     )
 
 
-def frdvs(predictions: Sequence[NDArray]) -> float:
+def frdvs(predictions: Sequence[NDArray[Any]]) -> float:
     """FRDvs: mean squared distance between the s-th reactions of two clips, over s and pairs.
 
     Two clips of different lengths are compared over the frames that both have. With one clip
@@ -57,7 +58,7 @@ def frdvs(predictions: Sequence[NDArray]) -> float:
     return float(np.mean(distances)) if distances else 0.0
 
 
-def _mean_pair_distance(clip: NDArray) -> float:
+def _mean_pair_distance(clip: NDArray[Any]) -> float:
     """Mean over pairs of reactions of the mean squared difference of (S, T, 25)."""
     rows = np.asarray(clip, np.float64).reshape(len(clip), -1)
     pairs = [np.square(a - b).mean() for a, b in combinations(rows, 2)]

@@ -20,6 +20,7 @@ of frames is near 1 by chance).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ CHALLENGE_FPS = 25.0
 
 
 def frsyn(
-    predictions: Sequence[NDArray],
-    speakers: Sequence[NDArray],
+    predictions: Sequence[NDArray[Any]],
+    speakers: Sequence[NDArray[Any]],
     fps: float = CHALLENGE_FPS,
     compat: bool = False,
 ) -> float:
@@ -71,7 +72,9 @@ def frsyn(
     return float(np.mean(offsets))
 
 
-def lagged_correlation(generated: NDArray, speaker: NDArray, fps: float, overlap: int) -> Float64:
+def lagged_correlation(
+    generated: NDArray[Any], speaker: NDArray[Any], fps: float, overlap: int
+) -> Float64:
     """Pearson correlation with the speaker per lag and channel.
 
     At lag k frame t + k of the reaction meets frame t of the speaker, over the frames that both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ MEASURES = ("FRCorr", "FRDist", "FRDiv", "FRVar", "FRDvs", "FRSyn")
 
 
 def evaluate(
-    predictions: Sequence[NDArray],
-    appropriate: Sequence[Sequence[NDArray]],
-    speakers: Sequence[NDArray],
+    predictions: Sequence[NDArray[Any]],
+    appropriate: Sequence[Sequence[NDArray[Any]]],
+    speakers: Sequence[NDArray[Any]],
     fps: float = CHALLENGE_FPS,
     compat: bool = False,
 ) -> dict[str, float]:
@@ -57,7 +58,7 @@ def evaluate(
     }
 
 
-def _check(what: str, values: NDArray, dimensions: int) -> None:
+def _check(what: str, values: NDArray[Any], dimensions: int) -> None:
     """Raise where an array is not (..., T, 25), is empty or is not finite."""
     if values.ndim != dimensions or values.shape[-1] != ATTRIBUTES or values.size == 0:
         expected = "(S, T, 25)" if dimensions == 3 else "(T, 25)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class TrainingMeans:
     frame: Array
 
 
-def training_means(reactions: Iterable[NDArray]) -> TrainingMeans:
+def training_means(reactions: Iterable[NDArray[Any]]) -> TrainingMeans:
     """Means over the training reactions, each (T', 25), read once and not kept.
 
     Frame k of the sequence is the mean over the reactions that have a frame k; where all are of
@@ -83,7 +83,7 @@ def random_reactions(
     return result.astype(np.float32)
 
 
-def mime(speaker: NDArray, samples: int) -> Array:
+def mime(speaker: NDArray[Any], samples: int) -> Array:
     """B_Mime: the speaker's own attributes (T, 25) as every reaction, (S, T, 25)."""
     return np.repeat(speaker.astype(np.float32)[None], samples, axis=0)
 
@@ -100,7 +100,7 @@ def mean_frame(means: TrainingMeans, frames: int, samples: int) -> Array:
 
 
 def trivial_predictions(
-    speakers: Sequence[NDArray], means: TrainingMeans, samples: int, seed: int
+    speakers: Sequence[NDArray[Any]], means: TrainingMeans, samples: int, seed: int
 ) -> dict[str, list[Array]]:
     """Every trivial predictor on every clip, under the challenge's names.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from mreactor_ref.errors import UsageError
@@ -68,7 +68,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _put_aside(folder: Path) -> Iterator[None]:
+def _put_aside(folder: Path) -> Generator[None]:
     if not folder.exists():
         yield
         return

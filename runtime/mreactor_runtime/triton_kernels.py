@@ -9,6 +9,7 @@ same clip must give the same bytes in every run.
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # pyright: reportOptionalMemberAccess=false, reportOperatorIssue=false
+# pyright: reportMissingParameterType=false
 
 import triton
 import triton.language as tl

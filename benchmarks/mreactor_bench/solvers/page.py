@@ -238,13 +238,13 @@ def _lines(panel: Axes, rows: Sequence[Row], name: str) -> None:
             and (value := _value(row, name)) is not None
         )
         if points:
-            style = {"color": COLOURS.get(scheduler), "linestyle": DASHES.get(spacing, "-")}
             panel.plot(
                 *zip(*points, strict=True),
                 marker="o",
                 ms=3,
                 label=f"{scheduler} {spacing}",
-                **style,
+                color=COLOURS.get(scheduler),
+                linestyle=DASHES.get(spacing, "-"),
             )
 
 

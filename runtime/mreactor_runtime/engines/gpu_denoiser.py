@@ -127,6 +127,8 @@ def _free_sizes(noisy: Tensor, context: Context, mask: Tensor) -> None:
     Left to itself it fixes every size, and compiles again at the second; told that all are free, it
     takes sizes that happen to be equal for one and the same.
     """
+    from torch._dynamo import maybe_mark_dynamic
+
     for x, *axes in (
         (noisy, 1, 2),
         (mask, 1),
@@ -137,7 +139,7 @@ def _free_sizes(noisy: Tensor, context: Context, mask: Tensor) -> None:
     ):
         for axis in axes:
             if x.ndim > axis:
-                torch._dynamo.maybe_mark_dynamic(x, axis)
+                maybe_mark_dynamic(x, axis)
 
 
 def _cast(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -78,10 +79,7 @@ class OnnxRuntimeEngine:
         session: SessionOptions | None = None,
         cuda_graph: bool = False,
     ):
-        try:
-            import onnxruntime  # noqa: F401
-        except ModuleNotFoundError:
-            raise UsageError("onnxruntime is not installed", fix=INSTALL[CPU]) from None
+        require_onnxruntime()
         if cuda_graph and device != CUDA:
             raise UsageError(f"a CUDA graph cannot run on {device}", fix="use --device cuda")
         self.device = choose_device(device)
@@ -231,6 +229,14 @@ def run_bound(
         torch.cuda.current_stream(device).synchronize()
     session.run_with_iobinding(binding)
     binding.synchronize_outputs()
+
+
+def require_onnxruntime() -> None:
+    """Raises UsageError where it is not installed."""
+    try:
+        importlib.import_module("onnxruntime")
+    except ModuleNotFoundError:
+        raise UsageError("onnxruntime is not installed", fix=INSTALL[CPU]) from None
 
 
 def has_provider(device: str) -> bool:

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -75,7 +75,7 @@ class TensorRT:
         return f"{self.package} {self.version}"
 
     @contextmanager
-    def listening(self) -> Iterator[list[str]]:
+    def listening(self) -> Generator[list[str]]:
         """All messages of the library while it works; one user of it at a time."""
         with _working:
             self.log.errors.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class CudaStream:
         return self._stream.cuda_stream
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Generator[None]:
         """Work of the block follows what the caller queued before, and precedes what comes after.
 
         Events alone order the two streams, so the block may itself be captured by a caller.

@@ -80,7 +80,9 @@ class CpuDenoiser:
             keys = context.keys[b, :, :frames].flip(1)  # (L, T, D), the last frame first
             for some in self._shares(noisy.shape[1], frames):
 
-                def share(b=b, some=some, frames=frames, keys=keys) -> None:
+                def share(
+                    b: int = b, some: slice = some, frames: int = frames, keys: Tensor = keys
+                ) -> None:
                     values = context.values[b, some, :, :frames].flip(2)
                     own = noisy[b, some, :frames], context.style[b, some]
                     clean[b, some, :frames] = self._share(*own, keys, values, modulation, guidance)

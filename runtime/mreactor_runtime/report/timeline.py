@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import textwrap
 import warnings
@@ -48,7 +49,7 @@ SMALLEST_PITCH = 1.0  # degrees
 def require_matplotlib() -> None:
     """Raises UsageError where the extra is not installed."""
     try:
-        import matplotlib.figure  # noqa: F401
+        importlib.import_module("matplotlib.figure")
     except ModuleNotFoundError:
         raise UsageError(
             "matplotlib is not installed", fix='pip install "mreactor[plot]"'

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -63,7 +63,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 
 
 @contextmanager
-def open_whole(path: Path) -> Iterator[BinaryIO]:
+def open_whole(path: Path) -> Generator[BinaryIO]:
     """A file to write piece by piece, that takes its place when the block ends without error."""
     with _renamed(path) as partial, partial.open("wb") as file:
         yield file
@@ -71,7 +71,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
+def _renamed(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -176,7 +176,7 @@ class _Together:
 
 
 @contextmanager
-def _environment(own: Mapping[str, str]) -> Iterator[None]:
+def _environment(own: Mapping[str, str]) -> Generator[None]:
     """Variables for the processes that are started inside."""
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
@@ -191,7 +191,7 @@ def _environment(own: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def _without_interrupts() -> Generator[None]:
     """Processes that are started inside ignore Ctrl-C, which a terminal sends to them as well: it
     is for the one that started them to end them."""
     if threading.current_thread() is not threading.main_thread():
