@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import pickle
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import onnx
@@ -278,14 +277,7 @@ def test_a_repository_of_others_is_refused_before_the_work(
 def test_onnxruntime_is_missing(
     checkpoint: Path, exports: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    find = builtins.__import__
-
-    def lack(name: str, *rest: Any) -> ModuleType:
-        if name == "onnxruntime":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return find(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", lack)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     line = one_line(run("--model", checkpoint, "--output", tmp_path / "b"), 2)
     assert 'onnxruntime is not installed (pip install "mreactor[onnxruntime]")' in line
     assert exports == []
