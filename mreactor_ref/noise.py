@@ -20,7 +20,7 @@ Box and Muller 1958.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +70,20 @@ def reaction_noise(
     step: int,
     frames: int,
     channels: int,
+    each: Callable[..., Iterable[Array]] = map,
 ) -> Array:
-    """`normal` of each clip and reaction, (B, S, T, C) float32; `reactions` may be a range."""
-    noise = np.empty((len(clip_ids), len(reactions), frames, channels), np.float32)
-    for b, clip_id in enumerate(clip_ids):
-        for s, reaction in enumerate(reactions):
-            noise[b, s] = normal(seed, clip_id, reaction, step, frames, channels)
-    return noise
+    """`normal` of each clip and reaction, (B, S, T, C) float32; `reactions` may be a range.
+
+    Args:
+        each: calls a function for each of some arguments, as `map` does, or the `map` of a pool of
+            threads: numpy draws without holding the others up.
+    """
+    places = [(clip_id, reaction) for clip_id in clip_ids for reaction in reactions]
+    drawn = each(lambda place: normal(seed, *place, step, frames, channels), places)
+    noise = np.empty((len(places), frames, channels), np.float32)
+    for i, one in enumerate(drawn):
+        noise[i] = one
+    return noise.reshape(len(clip_ids), len(reactions), frames, channels)
 
 
 def _key(seed: int, clip_id: str, reaction: int) -> NDArray[np.uint64]:

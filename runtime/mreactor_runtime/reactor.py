@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ class Reactor:
         self.source = source or ExpressiveRecovery()
         self._specs = tensors.graphs(model.config)
         self._sampler = Sampler(engine, self._specs)
+        # One alone would take as long to draw a clip's noise as a GPU to sample the clip.
+        self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
 
     @classmethod
@@ -256,7 +259,8 @@ class Reactor:
         length, numbers = inputs[tensors.MASK].shape[1], range(group.start, group.stop)
 
         def noise(step: int) -> Tensor:
-            drawn = reaction_noise(seed, [clip_id], numbers, step, length, REACTION)
+            places = seed, [clip_id], numbers, step, length, REACTION
+            drawn = reaction_noise(*places, each=self._threads.map)
             return torch.from_numpy(drawn).to(self.engine.device)
 
         scale = solver.guidance_scale
