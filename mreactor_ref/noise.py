@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,15 +76,18 @@ def reaction_noise(
     """`normal` of each clip and reaction, (B, S, T, C) float32; `reactions` may be a range.
 
     Args:
-        each: calls a function for each of some arguments, as `map` does, or the `map` of a pool of
-            threads: numpy draws without holding the others up.
+        each: calls a function for each reaction, as `map` does, or the `map` of a pool of threads:
+            numpy draws without holding the others up.
     """
-    places = [(clip_id, reaction) for clip_id in clip_ids for reaction in reactions]
-    drawn = each(lambda place: normal(seed, *place, step, frames, channels), places)
-    noise = np.empty((len(places), frames, channels), np.float32)
-    for i, one in enumerate(drawn):
-        noise[i] = one
-    return noise.reshape(len(clip_ids), len(reactions), frames, channels)
+    noise = np.empty((len(clip_ids), len(reactions), frames, channels), np.float32)
+
+    def draw(reaction: int, clip_id: str) -> Array:
+        return normal(seed, clip_id, reaction, step, frames, channels)
+
+    for b, clip_id in enumerate(clip_ids):
+        for s, drawn in enumerate(each(partial(draw, clip_id=clip_id), reactions)):
+            noise[b, s] = drawn
+    return noise
 
 
 def _key(seed: int, clip_id: str, reaction: int) -> NDArray[np.uint64]:
