@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mreactor_ref.cache import CACHE_VARIABLE
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.emotion.lexicon import default_lexicon
 from mreactor_ref.emotion.semantics import DEFAULT_ENCODER, Similarity
 
@@ -43,3 +47,23 @@ def quick_priors(loaded_similarity: Similarity, monkeypatch: pytest.MonkeyPatch)
         return load(loaded_similarity if same else self)
 
     monkeypatch.setattr(Similarity, "_load", taken)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model that exports are tried on, as a file; no test may change it."""
+    from exported import network
+
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    save_checkpoint(network(), path)
+    return path
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Exports of it take no time: what each asks for, as it comes. The user's cache is empty."""
+    from export_runs import few_figures, traced_before
+
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    few_figures(monkeypatch)
+    return traced_before(monkeypatch)

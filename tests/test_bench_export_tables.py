@@ -14,15 +14,7 @@ from mreactor_bench import export_tables
 from mreactor_bench.bench_cli import main
 from mreactor_export.forms import Ratio
 from mreactor_export.sensitivity import Case, Sensitivity
-from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.model import MReactor
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_checkpoint(network(), path)
-    return path
 
 
 @pytest.fixture

@@ -11,27 +11,14 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from export_runs import few_figures, made, one_line, run, traced_before
+from export_runs import few_figures, made, one_line, run
 from exported import exported_files, network
 from safetensors.torch import load_file, save_file
 
 from mreactor_export import tracing
 from mreactor_export.to_onnx import ExportError
-from mreactor_ref.checkpoint import checkpoint_hash, read_metadata, save_checkpoint
+from mreactor_ref.checkpoint import checkpoint_hash, read_metadata
 from mreactor_runtime.bundle import BundleInfo, open_bundle, write_bundle
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(network(), path)
-    return path
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    few_figures(monkeypatch)
-    return traced_before(monkeypatch)
 
 
 def test_no_bundle_is_left_when_parity_fails(

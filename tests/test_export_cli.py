@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from export_runs import few_figures, graph_files, made, run, traced_before
+from export_runs import few_figures, graph_files, made, run
 from exported import exported_files, network
 
 from mreactor_export import flags
@@ -18,7 +18,7 @@ from mreactor_export.export import PARITY_HTML, PARITY_JSON
 from mreactor_export.operators import OPSETS as KNOWN_OPSETS
 from mreactor_export.options import FORMATS as KNOWN_FORMATS
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import checkpoint_hash
 from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines import tensorrt_options
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -26,19 +26,6 @@ from mreactor_runtime.models import open_model
 from mreactor_runtime.tensors import graphs
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "transformers")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(network(), path)
-    return path
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    few_figures(monkeypatch)
-    return traced_before(monkeypatch)
 
 
 def test_a_checkpoint_becomes_a_bundle(checkpoint: Path, exports: list, tmp_path: Path):

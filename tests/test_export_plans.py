@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_runs import few_figures, made, one_line, run, traced_before
+from export_runs import made, one_line, run
 from exported import METADATA, OPSET, exported_files, network
 from tensorrt_fakes import FakeTensorRT
 
 from mreactor_export import plans, tracing
 from mreactor_export.options import ExportOptions
-from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.bundle import EXPORT_RECORD, Bundle, open_bundle
 from mreactor_runtime.engines import tensorrt_package
@@ -26,20 +24,6 @@ from mreactor_runtime.tensors import graphs
 RUN = ("encoder", "modulator", "conditional", "denoiser")
 GRAPHS = (*RUN, "attention")  # of an export
 PLAN_FILES = (".plan", ".plan.json", ".layers.json")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(network(), path)
-    return path
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    few_figures(monkeypatch)
-    return traced_before(monkeypatch)
 
 
 @pytest.fixture
