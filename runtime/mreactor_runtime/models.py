@@ -246,7 +246,7 @@ def _open_bundle(
     if source.sha256 not in (None, info.checkpoint_sha256):
         raise IntegrityError("is of another checkpoint", source.bundle, source.how_to_export)
     if dtype not in (AUTO, info.dtype):
-        again = f"leave --dtype out, or: {source.how_to_export} --dtype {dtype}"
+        again = f"leave --dtype out, or: mreactor-export --model {info.model_name} --dtype {dtype}"
         raise UsageError(f"was exported in {info.dtype}, not in {dtype}", source.bundle, again)
     model = Model(
         name=source.name,
