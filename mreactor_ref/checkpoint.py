@@ -26,6 +26,7 @@ TYPES = {field.name: JSON_TYPES[str(field.type)] for field in fields(ModelConfig
 
 MODELS = Path(__file__).parent / "models"
 FORMAT = "mreactor-1"
+SHOWN = 3  # problems of a file that are named
 TRAIN = "give a checkpoint that mreactor-train wrote"
 
 # What else may be offered: how such files begin, by their format, and by their name.
@@ -61,6 +62,8 @@ def find_checkpoint(model: str | Path) -> Path:
     path = Path(model)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise UsageError("is a folder, not a checkpoint", path, "give the .safetensors file itself")
     names = ", ".join(shipped()) or "none in this installation"
     raise UsageError(f"no model {str(model)!r}", fix=f"give a file, or one of: {names}")
 
@@ -119,7 +122,7 @@ def load_checkpoint(path: Path) -> MReactor:
     """The model in evaluation mode, on the CPU.
 
     Raises: IntegrityError for a file that is no checkpoint, or whose tensors are missing, extra,
-        or of another shape or type than its config says.
+        of another shape or type than its config says, or not finite.
     """
     import torch
     from safetensors.torch import load_file
@@ -145,11 +148,12 @@ def load_checkpoint(path: Path) -> MReactor:
             problems.append(f"{name} is {shapes[0]}, not {shapes[1]}")
         elif given[name].dtype != expected[name].dtype:
             problems.append(f"{name} is {given[name].dtype}, not {expected[name].dtype}")
+        elif not given[name].isfinite().all():
+            problems.append(f"{name} has numbers that are not finite")
     if problems:
-        shown = "; ".join(sorted(problems)[:3])
-        raise IntegrityError(
-            f"{len(problems)} tensors do not fit the config: {shown}", path, "train it again"
-        )
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "; ".join(sorted(problems)[:SHOWN]) + more
+        raise IntegrityError(f"tensors do not fit the config: {shown}", path, "train it again")
     model = MReactor(config)
     model.load_state_dict(given)
     return model.eval().requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ import click
 from mreactor_ref.errors import MReactorError
 
 UNEXPECTED = 1  # exit code of a failure that nobody foresaw
+INTERRUPTED = 130  # of Ctrl-C, as shells have it
+QUIET_SECONDS = 30.0  # between lines of progress where there is no terminal for a bar
 
 
 @contextmanager
 def one_line_errors(debug: bool = False) -> Generator[None]:
     """Turn an exception of the block into one line on stderr and an exit code.
 
-    An `MReactorError` ends with its own exit code, anything else with 1. The traceback is shown
-    only with `debug`. Click's own exceptions and Ctrl-C pass through: click ends with 2 and 1.
+    An `MReactorError` ends with its own exit code, Ctrl-C with 130, anything else with 1. The
+    traceback is shown only with `debug`. Click's own exceptions pass through.
 
     Raises:
         click.exceptions.Exit: always, in place of the exception that was caught.
@@ -27,6 +30,9 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
         yield
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
+    except KeyboardInterrupt:
+        click.echo("Interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -42,16 +48,35 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
 
 @contextmanager
 def progress_bar() -> Generator[Callable[[str, int, int], None]]:
-    """A bar that follows `report(what, done, of)`; each new `what` is a new line."""
+    """A bar that follows `report(what, done, of)`; each new `what` is a new line.
+
+    Where there is no terminal a line on stderr says now and then how far it is.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         tasks = {}
+        say = line_now_and_then()
 
         def report(what: str, done: int, of: int) -> None:
+            if not progress.console.is_terminal:
+                say(f"{what}: {done} of {of}")
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=of)
             progress.update(tasks[what], completed=done)
 
         yield report
+
+
+def line_now_and_then() -> Callable[[str], None]:
+    """Writes a line to stderr, but none within QUIET_SECONDS of the one before."""
+    last = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= QUIET_SECONDS:
+            last = time.monotonic()
+            click.echo(text, err=True)
+
+    return say

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import importlib.util
 import json
+import os
 import random
 import shutil
 import socket
@@ -20,6 +21,7 @@ from mreactor_runtime.bundle import (
     SessionOptions,
     SolverDefaults,
     bundle_for,
+    check_output,
     open_bundle,
     versions,
     write_bundle,
@@ -271,6 +273,38 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, failing
         assert open_bundle(folder).info == INFO
 
 
+def test_a_place_that_cannot_be_taken_is_said_before_any_work(tmp_path, monkeypatch):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "ismount", lambda path: path == folder)
+        with pytest.raises(UsageError, match=r"is a mount point.*give a folder inside it"):
+            check_output(folder)
+    room = shutil.disk_usage(tmp_path).free
+    with pytest.raises(UsageError, match=r"its disk has .* MiB left, and a bundle is over"):
+        check_output(folder, least=2 * room)
+    check_output(folder, least=1)
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_folder_that_cannot_be_put_aside_leaves_nothing_else(tmp_path, monkeypatch):
+    folder = tmp_path / "bundle"
+    write_bundle(folder, INFO, FILES)
+    rename = Path.rename
+
+    def busy(self: Path, target: Path) -> Path:
+        if self == folder:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        with pytest.raises(UsageError, match="cannot be written: Device or resource busy"):
+            write_bundle(folder, replace(INFO, opset=21), FILES)
+    assert names(tmp_path) == ["bundle"]
+    assert open_bundle(folder).info == INFO
+
+
 def test_a_graph_that_is_left_out_is_an_error(tmp_path):
     files = {name: content for name, content in FILES.items() if name != "modulator.onnx"}
     with pytest.raises(ValueError, match=r"modulator\.onnx"):
@@ -363,7 +397,26 @@ def test_a_graph_from_elsewhere_is_refused_though_its_hash_is_listed(tmp_path, c
 
 
 def test_a_graph_of_its_own_checkpoint_is_taken():
-    check_onnx(of_another_checkpoint(), Path("encoder.onnx"), "f" * 64)
+    check_onnx(of_another_checkpoint(), Path("encoder.onnx"), "f" * 64, graphs(CONFIG)[ENCODER])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_graph_in_the_place_of_another_is_refused_whatever_an_engine_forgets(tmp_path, engine):
+    swapped = FILES | {"denoiser.onnx": FILES["conditional.onnx"]}
+    write_bundle(tmp_path / "bundle", INFO, swapped)
+    with pytest.raises(IntegrityError, match=r"denoiser\.onnx: has the inputs .*, not .*guidance"):
+        open_model(tmp_path / "bundle", engine=engine, device="cpu")
+
+
+def test_the_graphs_of_a_run_have_one_hash(tmp_path):
+    first = write_bundle(tmp_path / "first", INFO, FILES).graphs_sha256
+    assert write_bundle(tmp_path / "again", INFO, FILES | {"x.plan": b"x"}).graphs_sha256 == first
+    model = onnx.load_model_from_string(FILES["denoiser.onnx"])
+    model.doc_string = "another"
+    other = FILES | {"denoiser.onnx": model.SerializeToString()}
+    changed = write_bundle(tmp_path / "other", INFO, other)
+    assert changed.graphs_sha256 != first
+    assert open_model(tmp_path / "other", "onnx", "cpu").model.graphs == changed.graphs_sha256
 
 
 def test_a_session_option_that_onnx_runtime_has_not_is_an_error():

@@ -3,10 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from configparser import ConfigParser
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from mreactor_ref.command import line_now_and_then, one_line_errors
 
 ROOT = Path(__file__).parent.parent
 HEAVY = (
@@ -65,6 +70,14 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-train", ["--data", "nowhere", "--output", "run"], "nowhere"),
         ("mreactor-train", ["--data", ".", "--output", "run", "--config", "maxi"], "maxi"),
         ("mreactor-data", ["simulate", "--output", "d", "--train", "-1"], "--train"),
+        ("mreactor-infer", ["--input", ".", "--shard", "0/2"], "no shard 0/2"),
+        ("mreactor-infer", ["--input", ".", "--model", "nonesuch"], "no model 'nonesuch'"),
+        ("mreactor-export", ["--model", "."], "is a folder, not a checkpoint"),
+        (
+            "mreactor-bench",
+            ["forms", "--model", "mini", "--random-weights", "base"],
+            "--model and --random-weights: give one of them",
+        ),
     ],
 )
 def test_what_cannot_be_ends_with_code_2_and_a_line(
@@ -79,3 +92,22 @@ def test_what_cannot_be_ends_with_code_2_and_a_line(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def interrupted() -> None:
+    with one_line_errors():
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_any_command_with_130_and_a_line():
+    result = CliRunner().invoke(click.command()(interrupted))
+    assert (result.exit_code, result.output) == (130, "Interrupted\n")
+
+
+def test_lines_of_progress_are_rare(monkeypatch: pytest.MonkeyPatch, capsys):
+    clock = iter([0.0, 1.0, 31.0, 31.0, 40.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    say = line_now_and_then()
+    for text in ("too soon", "now", "too soon again"):
+        say(text)
+    assert capsys.readouterr().err == "now\n"

@@ -212,8 +212,8 @@ def test_verify_needs_a_bundle_and_its_checkpoint(checkpoint: Path, exports: lis
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--opset", "17"], "opset is 17, not 18 to 25"),
-        (["--opset", "26"], "opset is 26, not 18 to 25"),
+        (["--opset", "17"], "--opset is 17, not 18 to 25"),
+        (["--opset", "26"], "--opset is 26, not 18 to 25"),
         (["--format", "coreml"], "format is 'coreml', not one of onnx, tensorrt, tensorrt-rtx"),
         (["--format", "onnx,"], "format is ''"),
         (["--format", "tensorrt-rtx", "--buckets", "64,long"], "buckets are '64,long'"),

@@ -206,6 +206,18 @@ def test_a_tensorrt_that_is_missing_or_without_its_libraries(
     assert made(tmp_path) == ["site"]
 
 
+@pytest.mark.tensorrt
+@pytest.mark.skipif(not is_installed(TENSORRT_RTX), reason="tensorrt-rtx is not installed")
+def test_an_unknown_compute_capability_is_said_before_any_work(
+    checkpoint: Path, exports: list, tmp_path: Path
+):
+    asked = ("--model", checkpoint, "--output", tmp_path / "b", "--format", "tensorrt-rtx")
+    line = one_line(run(*asked, "--computeCapabilities", "1000"), 2)
+    assert "does not know compute capability '1000' (it knows " in line
+    assert exports == []
+    assert made(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_graphs_that_are_traced_in_other_processes_are_the_same_bytes(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
@@ -226,5 +238,5 @@ def test_what_another_process_refuses_is_said_here(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tracing, "LEAST_LAYERS", 1)
-    with pytest.raises(UsageError, match="opset is 99, not 18 to 25"):
+    with pytest.raises(UsageError, match="--opset is 99, not 18 to 25"):
         tracing.trace_graphs(network(), checkpoint, 99, {}, workers=2)

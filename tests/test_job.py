@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import zipfile
@@ -5,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from job_fakes import lines_of, write_faces
 from runtime_fakes import FakeEngine, TwoSubjects, fake_model, write_clips
 
-from mreactor_ref.errors import UsageError
+from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.reactor import Reactor
-from mreactor_runtime.run import outputs
+from mreactor_runtime.run import outputs, results
 from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.outputs import check_writable
 from mreactor_runtime.run.progress import Outcome
 
 NAMES = ("a", "deep/er/b", "c")
@@ -93,7 +96,8 @@ def test_run_json_says_what_the_run_was(clips, tmp_path):
     assert run["engine"] == "fake"
     assert run["device"]["type"] == "cpu"
     assert run["device"]["name"]
-    assert run["model"] == {"name": "fake", "sha256": "0" * 64}
+    assert run["model"] == {"name": "fake", "sha256": "0" * 64, "graphs": None}
+    assert run["dtype"] == "fp32"
     assert {"python", "mreactor", "numpy", "torch"} <= set(run["versions"])
     assert (
         run["arguments"]
@@ -307,3 +311,26 @@ def test_explanations_are_written_beside_each_result(clips, tmp_path):
     run_job(clips, output, reactor(), options)
     assert not (output / "c.priors.json").exists()
     assert (output / "a.priors.json").exists()
+
+
+def test_a_full_disk_ends_the_run_at_its_first_clip(tmp_path, monkeypatch):
+    write_faces(tmp_path / "clips", {"a": 50, "b": 50, "c": 50})
+    tried = []
+
+    def full(path, reactions):
+        tried.append(path.name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(results, "write_npz", full)
+    with pytest.raises(MReactorError, match=r"out: the disk is full .*what is done is kept"):
+        run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(samples=1, steps=1))
+    assert len(tried) < 3
+    assert lines_of(tmp_path / "out" / "manifest.jsonl") == []
+
+
+def test_a_look_whether_a_place_can_be_written_leaves_nothing(tmp_path):
+    check_writable(tmp_path / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
+        check_writable(tmp_path / "file" / "out")

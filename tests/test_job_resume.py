@@ -16,7 +16,9 @@ from job_fakes import Heard, files_in, lines_of, reactor, results_of, write_face
 
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import AUTO, ENGINES, ONNX, OPENVINO
 from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.record import OF_ENGINES, describe
 from mreactor_runtime.run.shard import Shard
 
 LENGTHS = {"a": 40, "deep/b": 200, "c.d": 70, "e": 30}
@@ -90,13 +92,29 @@ def test_another_model_or_engine_is_a_reason_too(clips, tmp_path):
     assert heard.said[0].endswith("made otherwise: engine was fake, now other")
 
 
-def test_another_dtype_of_the_same_model_is_a_reason_too(clips, tmp_path):
-    """Bundles of one checkpoint differ in it, and their results do."""
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"dtype": "fp16"}, "dtype was fp32, now fp16"),
+        ({"graphs": "ab" * 32}, "graphs was None, now " + "ab" * 32),
+    ],
+)
+def test_another_export_of_the_same_model_is_a_reason_too(clips, tmp_path, changed, why):
     again(clips, tmp_path / "out")
     other, heard = reactor(), Heard()
-    other.model = replace(other.model, dtype="fp16")
+    other.model = replace(other.model, **changed)
     assert run_job(clips, tmp_path / "out", other, Options(**QUICK), heard).done == 4
-    assert heard.said[0].endswith("made otherwise: dtype was fp32, now fp16")
+    assert heard.said[0].endswith(f"made otherwise: {why}")
+
+
+def test_only_the_packages_of_its_engine_count(clips, tmp_path):
+    """Another one that is installed meanwhile changes nothing."""
+    assert set(OF_ENGINES) == set(ENGINES) - {AUTO}
+    own = reactor()
+    for engine, package in ((ONNX, "onnxruntime"), (OPENVINO, "openvino")):
+        own.engine.name = engine  # pyright: ignore
+        known = describe(clips, own, Options(**QUICK), own.solver())["versions"]
+        assert {"onnxruntime", "openvino"} & set(known) == {package}
 
 
 def test_the_user_s_own_file_of_subjects_counts_by_its_content(clips, tmp_path):
@@ -228,7 +246,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from job_fakes import SlowEngine, reactor
+from mreactor_runtime.engines.names import AUTO, ENGINES, ONNX, OPENVINO
 from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.record import OF_ENGINES, describe
 from mreactor_runtime.run.progress import Silent
 
 class Told(Silent):

@@ -103,7 +103,7 @@ def test_what_cannot_be_written(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sessions": {}}, "at least one"),
+        ({"sessions": {}}, "no split has a session"),
         ({"sessions": {"train": 0}}, "at least one"),
         ({"sessions": {"../up": 1}}, "not a name"),
         ({"seed": -1}, "seed"),

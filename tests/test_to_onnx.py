@@ -415,8 +415,8 @@ def test_every_opset_and_form_computes_the_same(opset: int, form: str):
 @pytest.mark.parametrize(
     ("opset", "precision", "form", "message"),
     [
-        (17, "fp32", DECOMPOSED, "opset is 17, not 18 to 25"),
-        (26, "fp32", DECOMPOSED, "opset is 26, not 18 to 25"),
+        (17, "fp32", DECOMPOSED, "--opset is 17, not 18 to 25"),
+        (26, "fp32", DECOMPOSED, "--opset is 26, not 18 to 25"),
         (22, "fp32", OPERATOR, r"opset 22 has no attention operator \(use --opset 23 or newer\)"),
         (23, "fp32", "fused", "attention is 'fused', not one of decomposed, operator"),
         (23, "fp8", DECOMPOSED, "dtype is 'fp8', not one of fp32, mixed, fp16, bf16"),

@@ -14,6 +14,7 @@ from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.config import CONFIGS
+from mreactor_ref.errors import UsageError
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.engines.names import AUTO, BF16, DEVICES, DTYPES, ENGINES, FP16, FP32
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from mreactor_ref.model import MReactor
 
 HALF_TYPES = (FP16, BF16)
+MINI = "mini"
 MODEL = (
-    click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle."),
+    click.option("--model", show_default="mini", help="A shipped name, a checkpoint, or a bundle."),
     click.option(
         "--random-weights",
         type=click.Choice(sorted(CONFIGS)),
@@ -139,6 +141,7 @@ def throughput(
     repeats: int,
     duration: float,
     warm_up: int,
+    model: str | None,
     random_weights: str | None,
     output: Path | None,
     debug: bool,
@@ -160,6 +163,7 @@ def throughput(
         if output is not None:
             check_writable(output)
         request = Request(
+            model=_one_model(model, random_weights),
             random=random_weights,
             runners=(*engines, *peers),
             plan=Plan(repeats, duration, warm_up),
@@ -196,7 +200,7 @@ def throughput(
 @JSON
 @DEBUG
 def precision(
-    model: str,
+    model: str | None,
     random_weights: str | None,
     frames: int,
     dtypes: tuple[str, ...],
@@ -213,7 +217,7 @@ def precision(
 
         network = _network(model, random_weights)
         found = precision_tables(network, frames, dtypes, click.echo, sensitivity)
-        about = {"model": random_weights or model, "frames": frames}
+        about = {"model": random_weights or model or MINI, "frames": frames}
         _write(output, "precision", {**about, "command": _command(), "dtypes": found})
 
 
@@ -225,7 +229,7 @@ def precision(
 @JSON
 @DEBUG
 def forms(
-    model: str,
+    model: str | None,
     random_weights: str | None,
     frames: tuple[int, ...],
     samples: tuple[int, ...],
@@ -238,17 +242,25 @@ def forms(
         from mreactor_bench.export_tables import forms_table
 
         found = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
-        about = {"model": random_weights or model, "command": _command()}
+        about = {"model": random_weights or model or MINI, "command": _command()}
         _write(output, "forms", {**about, "forms": found})
 
 
-def _network(model: str, random_weights: str | None) -> MReactor:
+def _one_model(model: str | None, random_weights: str | None) -> str:
+    """The model by name or path. Raises: UsageError where random weights are asked for, too."""
+    if model is not None and random_weights is not None:
+        raise UsageError("--model and --random-weights: give one of them")
+    return model or MINI
+
+
+def _network(model: str | None, random_weights: str | None) -> MReactor:
     from mreactor_bench.throughput.weights import random_model
     from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
 
+    name = _one_model(model, random_weights)
     if random_weights:
         return random_model(CONFIGS[random_weights])
-    return load_checkpoint(find_checkpoint(model))
+    return load_checkpoint(find_checkpoint(name))
 
 
 def _command() -> str:

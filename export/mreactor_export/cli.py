@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mreactor_export.flags import plan_flags, read_plan_flags
-from mreactor_ref.command import one_line_errors
+from mreactor_ref.command import line_now_and_then, one_line_errors
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.engines.names import CPU, CUDA, DTYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
+    from rich.status import Status
 
     from mreactor_export.options import ExportOptions
     from mreactor_export.parity import Figure
@@ -156,11 +163,12 @@ def _export(
                 options,
                 workers=workers or usual_workers(),
                 report=status.update,
-                figure=lambda figure: status.update(_progress(figure)),
+                figure=_heard(console, status),
             )
         except ParityError as error:
             if error.report is not None:  # there is no bundle to take the figures of afterwards
-                print_parity(console, error.report)
+                typed = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+                print_parity(console, replace(error.report, command=typed))
             raise
     seconds = time.perf_counter() - started
     print_plans(console, exported.plans)
@@ -195,7 +203,7 @@ def _verify(
                 bundle,
                 model,
                 thorough=thorough,
-                report=lambda figure: status.update(_progress(figure)),
+                report=_heard(console, status),
             )
         except ParityError as error:
             if error.report is None:
@@ -213,8 +221,17 @@ def _verify(
     )
 
 
-def _progress(figure: Figure) -> str:
-    return f"checking parity on {figure.engine}: {figure.what}, {figure.size}"
+def _heard(console: Console, status: Status) -> Callable[[Figure], None]:
+    """Shows each figure as it comes; without a terminal, one now and then."""
+    taken, say = itertools.count(1), line_now_and_then()
+
+    def hear(figure: Figure) -> None:
+        at = f"{next(taken)}, {figure.engine}: {figure.what}, {figure.size}"
+        status.update(f"checking parity, figure {at}")
+        if not console.is_terminal:
+            say(f"checking parity, figure {at}")
+
+    return hear
 
 
 def _check_repository(

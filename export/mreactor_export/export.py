@@ -98,7 +98,7 @@ def export_bundle(
     path = find_checkpoint(model)
     sha256 = checkpoint_hash(path)
     output = output or bundle_for(sha256)
-    check_output(output)
+    check_output(output, least=path.stat().st_size)  # graphs hold all weights of it
     from mreactor_export.plans import build_plans, load_packages
     from mreactor_export.tracing import trace_graphs
     from mreactor_runtime.engines.onnxruntime_engine import require_onnxruntime

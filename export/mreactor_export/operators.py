@@ -30,7 +30,7 @@ ATTENTION_FORM: dict[str, frozenset[str]] = {
 def check_opset(opset: int) -> None:
     """Raises: UsageError for an operator set that cannot be exported."""
     if opset not in OPSETS:
-        raise UsageError(f"opset is {opset}, not {OPSETS[0]} to {OPSETS[-1]}")
+        raise UsageError(f"--opset is {opset}, not {OPSETS[0]} to {OPSETS[-1]}")
 
 
 def check_form(form: str, opset: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from mreactor_export.options import ExportOptions
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError
-from mreactor_runtime.engines.tensorrt_build import build_target
+from mreactor_runtime.engines.tensorrt_build import build_target, compute_capabilities
 from mreactor_runtime.engines.tensorrt_cache import (
     BUILD_AGAIN,
     LAYERS,
@@ -55,6 +55,8 @@ def load_packages(options: ExportOptions) -> dict[str, TensorRT]:
     packages = {name: load_tensorrt(name) for name in options.packages}
     for tensorrt in packages.values():
         options.build.check(tensorrt, torch.cuda.is_available())
+        if tensorrt.is_rtx:
+            compute_capabilities(tensorrt, options.build.compute_capabilities)
         build_target(tensorrt, options.build)
     return packages
 

@@ -92,7 +92,11 @@ def find_clips(folder: str | Path) -> list[ClipFiles | BadClip]:
     if not clips:
         kinds = (("sound", AUDIO + VIDEO), ("words", WORDS), ("face", FACE))
         looked = "; ".join(f"{name} {' '.join(suffixes)}" for name, suffixes in kinds)
-        raise UsageError(f"no clips found (looked for {looked})", folder)
+        raise UsageError(
+            f"no clips found (looked for {looked})",
+            folder,
+            "a .txt alone is no clip: it needs a sound or a face to last as long as",
+        )
     return clips
 
 

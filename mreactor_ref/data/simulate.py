@@ -98,7 +98,9 @@ def write_dataset(
 
 
 def _check(sessions: Mapping[str, int], seed: int, fps: float, listeners: int) -> None:
-    if not sessions or min(sessions.values()) < 1:
+    if not sessions:
+        raise UsageError("no split has a session", fix="ask for one at least")
+    if min(sessions.values()) < 1:
         raise UsageError(f"sessions are {dict(sessions)}, not at least one in each split")
     for split in sessions:
         if not split.replace("-", "").replace("_", "").isalnum():

@@ -103,6 +103,12 @@ class Bundle:
     info: BundleInfo
     files: Mapping[str, str]
 
+    @property
+    def graphs_sha256(self) -> str:
+        """One hash of the ONNX files that a run needs."""
+        hashes = [f"{name} {self.files.get(f'{name}.onnx')}" for name in graphs(self.info.config)]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
     def read(self, name: str) -> bytes:
         """The bytes of one file, hashed again, so that what is deserialised is what was checked.
 
@@ -124,8 +130,8 @@ class Bundle:
 
         Raises: IntegrityError as `read` and `check_onnx` do.
         """
-        content = self.read(f"{name}.onnx")
-        check_onnx(content, self.folder / f"{name}.onnx", self.info.checkpoint_sha256)
+        content, spec = self.read(f"{name}.onnx"), all_graphs(self.info.config)[name]
+        check_onnx(content, self.folder / f"{name}.onnx", self.info.checkpoint_sha256, spec)
         return content
 
 
@@ -158,12 +164,14 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
     return open_bundle(folder)
 
 
-def check_output(folder: Path) -> None:
+def check_output(folder: Path, least: int = 0) -> None:
     """Say now what `write_bundle` would say later, after minutes of work.
 
-    Raises: UsageError where the folder holds something else than a bundle, or cannot be written.
+    Args: least: bytes of the bundle, at the least.
+    Raises: UsageError where the folder holds something else than a bundle, cannot be written, or
+        the disk has not even so much room.
     """
-    check_writable(folder, MANIFEST, "bundle")
+    check_writable(folder, MANIFEST, "bundle", least)
 
 
 def open_bundle(folder: Path) -> Bundle:

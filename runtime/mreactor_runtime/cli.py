@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mreactor_ref.command import one_line_errors
+from mreactor_ref.command import INTERRUPTED, one_line_errors
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.schedule import SCHEDULERS, SPACINGS
 from mreactor_runtime.bundle import SolverDefaults
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mreactor_runtime.run.reading import Explain
     from mreactor_runtime.run.results import Draw
 
-SOME_FAILED, TOO_MANY_FAILED, INTERRUPTED = 3, 4, 130  # exit codes
+SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 DEFAULTS = SolverDefaults()
 
 
@@ -195,6 +195,7 @@ def main(
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
+        part = Shard.parse(shard) if shard else None
         check_writable(output)
         options = Options(
             samples=samples,
@@ -210,7 +211,7 @@ def main(
             batch_size=batch_size,
             resume=resume,
             overlap=overlap,
-            shard=Shard.parse(shard) if shard else None,
+            shard=part,
         )
         opens = partial(open_run, model, engine, dtype, recovery, plot, explain_priors)
         try:

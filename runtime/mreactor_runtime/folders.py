@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from mreactor_ref.errors import UsageError
 
 ELSEWHERE = "give another --output"
+MIB = 2**20
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -33,15 +35,29 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_writable(folder: Path, marker: str, kind: str) -> None:
+def check_writable(folder: Path, marker: str, kind: str, least: int = 0) -> None:
     """Say now what `write_folder` would say later, after minutes of work.
 
-    Args: marker: path below the folder that tells one of its `kind` from anything else.
-    Raises: UsageError where the folder holds something else, or cannot be written.
+    Args:
+        marker: path below the folder that tells one of its `kind` from anything else.
+        least: bytes that will be written at the least.
+    Raises: UsageError where the folder holds something else, cannot be written or replaced, or the
+        disk has not even so much room.
     """
     if folder.exists() and not (folder / marker).is_file() and not _is_empty(folder):
         raise UsageError(f"exists and is no {kind}", folder, ELSEWHERE)
+    if os.path.ismount(folder):
+        raise UsageError(
+            f"is a mount point, whose place a {kind} cannot take", folder, "give a folder inside it"
+        )
     _folder_beside(folder).rmdir()
+    free = shutil.disk_usage(folder.parent).free
+    if free < least:
+        raise UsageError(
+            f"its disk has {free / MIB:.1f} MiB left, and a {kind} is over {least / MIB:.1f} MiB",
+            folder,
+            ELSEWHERE,
+        )
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:
@@ -73,11 +89,12 @@ def _put_aside(folder: Path) -> Generator[None]:
         yield
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.rename(old / folder.name)
     try:
-        yield
-    except BaseException:
-        (old / folder.name).rename(folder)
-        raise
+        folder.rename(old / folder.name)
+        try:
+            yield
+        except BaseException:
+            (old / folder.name).rename(folder)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -52,6 +52,7 @@ class Model:
         name: as it was asked for. sha256: of its checkpoint.
         reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
         dtype: one of DTYPES, that the steps of sampling are computed in.
+        graphs: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
         defaults: of the solver.
     """
 
@@ -61,6 +62,7 @@ class Model:
     reaction_mean: Tensor
     reaction_std: Tensor
     dtype: str = FP32
+    graphs: str | None = None
     defaults: SolverDefaults = field(default_factory=SolverDefaults)
 
 
@@ -182,7 +184,11 @@ def _able(source: Source, device: str) -> list[tuple[str, str]]:
 def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
     """On this engine and no other."""
     if engine in CUDA_ONLY and device == CPU:
-        raise UsageError(f"{engine} runs on CUDA only", fix="use --device cuda")
+        raise UsageError(f"{engine} runs on CUDA only", fix="use another --engine on a CPU")
+    if engine in CUDA_ONLY and not torch.cuda.is_available():
+        raise UsageError(
+            f"{engine} runs on CUDA only, and torch sees no such device", fix="use another --engine"
+        )
     if device == AUTO:
         device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
     if engine == TORCH:
@@ -255,6 +261,7 @@ def _open_bundle(
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
         reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
         dtype=info.dtype,
+        graphs=bundle.graphs_sha256,
         defaults=info.defaults,
     )
     files = {name: bundle.graph(name) for name in graphs(info.config)}

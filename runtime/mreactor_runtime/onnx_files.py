@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mreactor_ref.errors import IntegrityError
+from mreactor_runtime.tensors import GraphSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -15,11 +16,14 @@ CHECKPOINT = "checkpoint_sha256"  # the exporter's metadata
 AGAIN = "export it again with mreactor-export"
 
 
-def check_onnx(content: bytes, path: Path, checkpoint_sha256: str) -> None:
+def check_onnx(content: bytes, path: Path, checkpoint_sha256: str, spec: GraphSpec) -> None:
     """Refuse a file that is not what the exporter writes.
 
-    A file whose metadata names another checkpoint was put here from elsewhere. External data would
-    make an engine open other files, which no hash covers.
+    Its inputs and outputs are those of the table, also the ones that no node reads and an engine
+    may forget. A file whose metadata names another checkpoint was put here from elsewhere. External
+    data would make an engine open other files, which no hash covers.
+
+    Args: spec: of the graph that it is to be.
 
     Raises: IntegrityError, which names the file.
     """
@@ -39,6 +43,15 @@ def check_onnx(content: bytes, path: Path, checkpoint_sha256: str) -> None:
             path,
             AGAIN,
         )
+    for kind, values, specs in (
+        ("inputs", model.graph.input, spec.inputs),
+        ("outputs", model.graph.output, spec.outputs),
+    ):
+        found, expected = [value.name for value in values], [tensor.name for tensor in specs]
+        if found != expected:
+            raise IntegrityError(
+                f"has the {kind} {', '.join(found)}, not {', '.join(expected)}", path, AGAIN
+            )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get(CHECKPOINT, checkpoint_sha256) != checkpoint_sha256:
         raise IntegrityError(

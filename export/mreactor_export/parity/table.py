@@ -17,7 +17,7 @@ def print_parity(console: Console, report: Report) -> None:
     console.print(
         "n: figures, of which the row shows the worst; size: clips x reactions x frames;\n"
         "g: guidance; L2: of the error over that of the reference, in float64 or float32,\n"
-        "whichever is more; largest: absolute error."
+        "whichever is more, which the bound is for; largest: absolute error, for information."
     )
     for note in report.notes:
         console.print(f"- {note}", soft_wrap=True, markup=False)

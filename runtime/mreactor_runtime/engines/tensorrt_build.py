@@ -181,9 +181,19 @@ def _configure(tensorrt: TensorRT, config: Any, options: BuildOptions) -> None:
 def _set_targets(tensorrt: TensorRT, config: Any, targets: Sequence[str]) -> None:
     if not targets:
         return
-    known = tensorrt.module.ComputeCapability
     config.num_compute_capabilities = len(targets)
-    for i, target in enumerate(targets):
+    chosen = compute_capabilities(tensorrt, targets)
+    for i, (target, capability) in enumerate(zip(targets, chosen, strict=True)):
+        if not config.set_compute_capability(capability, i):
+            raise tensorrt.refusal(f"refuses compute capability {target}")
+
+
+def compute_capabilities(tensorrt: TensorRT, targets: Sequence[str]) -> list[Any]:
+    """The targets as TensorRT-RTX has them. Raises: UsageError for one that it has not."""
+    if not targets:
+        return []
+    known, found = tensorrt.module.ComputeCapability, []
+    for target in targets:
         name = target.upper() if target == CURRENT else f"SM{target.replace('.', '')}"
         chosen = getattr(known, name, None)
         if chosen is None:
@@ -192,8 +202,8 @@ def _set_targets(tensorrt: TensorRT, config: Any, targets: Sequence[str]) -> Non
                 f"{tensorrt} does not know compute capability {target!r}",
                 fix=f"it knows {', '.join(names)}, and {CURRENT}",
             )
-        if not config.set_compute_capability(chosen, i):
-            raise tensorrt.refusal(f"refuses compute capability {target}")
+        found.append(chosen)
+    return found
 
 
 def _add_profiles(builder: Any, config: Any, spec: GraphSpec, profiles: Sequence[Profile]) -> None:

@@ -25,6 +25,7 @@ import torch
 from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
+from mreactor_ref.errors import MReactorError
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
@@ -33,7 +34,7 @@ from mreactor_runtime.run.batch_size import Batches, Result
 from mreactor_runtime.run.ledger import Ledger
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.options import Options
-from mreactor_runtime.run.outputs import check_writable, write_json
+from mreactor_runtime.run.outputs import check_writable, is_disk_full, write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.progress import DECODE, SAMPLE, Progress, Silent, Summary
 from mreactor_runtime.run.reading import ClipReader, Explain, PriorsAhead, Read
@@ -227,9 +228,17 @@ def run_job(
     Raises:
         UsageError: no clips, an option out of range, or an output that cannot be written: all
             before any work.
+        MReactorError: the disk is full; what is done is kept.
         KeyboardInterrupt: what was sampled is written first.
     """
     input, output = Path(input), Path(output)
     job = Job(input, output, reactor, options or Options(), progress or Silent(), draw, explain)
     check_writable(output)
-    return job.run()
+    try:
+        return job.run()
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise MReactorError(
+            "the disk is full", output, "make room and run it again: what is done is kept"
+        ) from None

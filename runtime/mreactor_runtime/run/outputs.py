@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -23,10 +24,10 @@ PARTIAL = re.compile(r"\.(.+)\.[0-9]+\.partial")  # of `write_whole`: the file's
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and try to write there. Raises UsageError where that fails."""
+    """Try to write in a folder, or where it is to be. Raises UsageError where that fails."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UsageError(
@@ -45,6 +46,11 @@ def write_npz(path: Path, reactions: Reactions) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON whole or not at all."""
     write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether nothing more can be written, of this clip or any other."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -13,14 +13,22 @@ from typing import Any
 
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_runtime.bundle import SolverDefaults, versions
+from mreactor_runtime.engines.names import ONNX, OPENVINO, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import read_json, sha256_of
 
 PACKAGES = (
-    *("mreactor", "numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino"),
-    *("transformers", "sentence-transformers", "vaderSentiment"),
+    *("mreactor", "numpy", "torch", "transformers", "sentence-transformers", "vaderSentiment"),
 )
+# Those of other engines have no part in a run.
+OF_ENGINES = {
+    TORCH: ("triton",),
+    ONNX: ("onnxruntime", "onnxruntime-gpu"),
+    OPENVINO: ("openvino",),
+    TENSORRT: ("tensorrt",),
+    TENSORRT_RTX: ("tensorrt-rtx",),
+}
 # How a run is done, not what comes of it.
 HOW = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
 MOST_NAMED = 3  # differences in one line
@@ -32,14 +40,18 @@ def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefa
     """What run.json says before the run."""
     model, engine = reactor.model, reactor.engine
     shard = None if options.shard is None else str(options.shard)
+    packages = (*PACKAGES, *OF_ENGINES.get(engine.name, ()))
     return {
         "ai_generated": True,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
+        "versions": {
+            "python": platform.python_version(),
+            **versions(*packages),
+        },
         "device": {"type": engine.device.type, "name": reactor.device_name},
         "engine": engine.name,
         "dtype": model.dtype,
-        "model": {"name": model.name, "sha256": model.sha256},
+        "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs},
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
             "input": str(input),
@@ -83,6 +95,7 @@ def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
     yield "engine", record["engine"]
     yield "dtype", record["dtype"]
     yield "model", record["model"]["sha256"]
+    yield "graphs", record["model"]["graphs"]
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.ledger import Ledger
 from mreactor_runtime.run.manifest import Line
-from mreactor_runtime.run.outputs import write_json, write_npz
+from mreactor_runtime.run.outputs import is_disk_full, write_json, write_npz
 from mreactor_runtime.run.progress import WRITE
 from mreactor_runtime.run.reading import Read
 from mreactor_runtime.run.resume import PICTURE, PRIORS, beside
@@ -54,6 +54,8 @@ class Results:
                 write_json(beside(path, PRIORS), read.explained)
             self._draw(clip, reactions, path)
         except Exception as problem:
+            if is_disk_full(problem):
+                raise  # so it is for every clip
             self.failed(read, problem, seconds + time.perf_counter() - started)
             return
         spent = time.perf_counter() - started
@@ -74,7 +76,7 @@ class Results:
         try:
             self.draw(clip, reactions, beside(path, PICTURE))
         except Exception as problem:
-            if self.debug:
+            if self.debug or is_disk_full(problem):
                 raise
             text = f"no picture of it: {type(problem).__name__}: {problem}"
             self.ledger.say_of("picture", clip.id, clip.id, text)

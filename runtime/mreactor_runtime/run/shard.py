@@ -34,11 +34,11 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 1 <= self.index <= self.count:
-            raise UsageError(
-                f"there is no shard {self.index}/{self.count}",
-                fix=f"the shards of {max(self.count, 1)} are 1/{max(self.count, 1)} to "
-                f"{max(self.count, 1)}/{max(self.count, 1)}",
-            )
+            most = max(self.count, 1)
+            known = "the only shard of 1 is 1/1"
+            if most > 1:
+                known = f"the shards of {most} are 1/{most} to {most}/{most}"
+            raise UsageError(f"there is no shard {self.index}/{self.count}", fix=known)
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

@@ -54,6 +54,9 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
 
 def last_line(summary: Summary) -> str:
     """What was done, how fast, where it is."""
+    if summary.kept == summary.clips:
+        again = "(--no-resume does them again)"
+        return f"All {summary.clips} clips were done before {again}; results in {summary.output}"
     parts = [f"{summary.done + summary.kept} of {summary.clips} clips done"]
     if summary.kept:
         parts.append(f"{summary.kept} of them before (--no-resume does them again)")
