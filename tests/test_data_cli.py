@@ -71,7 +71,7 @@ def test_a_split_of_no_sessions_is_left_out(tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dataset.json", "train"]
     assert "Wrote 1 sessions" in result.stdout
     nothing = run("simulate", "--output", tmp_path / "x", "--train", 0, "--val", 0, "--test", 0)
-    assert "at least one" in one_line(nothing)
+    assert "no split has a session" in one_line(nothing)
     assert not (tmp_path / "x").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from job_fakes import lines_of, write_faces
+from job_fakes import files_in, lines_of, write_faces
 from runtime_fakes import FakeEngine, TwoSubjects, fake_model, write_clips
 
 from mreactor_ref.errors import MReactorError, UsageError
@@ -326,6 +326,7 @@ def test_a_full_disk_ends_the_run_at_its_first_clip(tmp_path, monkeypatch):
         run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(samples=1, steps=1))
     assert len(tried) < 3
     assert lines_of(tmp_path / "out" / "manifest.jsonl") == []
+    assert files_in(tmp_path / "out") == {"manifest.jsonl", "run.json"}
 
 
 def test_a_look_whether_a_place_can_be_written_leaves_nothing(tmp_path):

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from job_fakes import Heard, SlowEngine, files_in, lines_of, reactor, results_of, write_faces
+from job_fakes import Heard, SlowEngine, lines_of, reactor, results_of, write_faces
 
 from mreactor_ref.data.clips import FeatureReader
 from mreactor_runtime.run.job import Options, run_job
@@ -199,18 +199,3 @@ def test_many_pictures_that_fail_are_not_all_said(tmp_path):
     said = [text for text in heard.said if "no ink" in text]
     assert len(said) == 20
     assert said[-1].endswith("(no more are said)")
-
-
-def test_a_full_disk_fails_each_clip_by_name(tmp_path, monkeypatch):
-    write_faces(tmp_path / "clips", {"a": 5, "b": 5, "c": 5})
-
-    def full(path, reactions):
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr("mreactor_runtime.run.results.write_npz", full)
-    output = tmp_path / "out"
-    summary = run_job(tmp_path / "clips", output, reactor(), Options(**QUICK, max_errors=1))
-    assert summary.stopped
-    assert len(summary.failed) >= 2
-    assert "No space left on device" in summary.failed["a"]
-    assert files_in(output) == {"manifest.jsonl", "run.json"}
