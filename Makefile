@@ -1,11 +1,12 @@
 # make demo: reactions to the example clips.  make test: linters and all tests.
+# make gpu: on a machine with a GPU, what only that can show: benchmarks/results/gpu.
 # Both set up .venv first, and again only when the packaging files change.
 
 PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES := examples/clips
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint gpu clean
 
 demo: .venv/demo.done
 	$(BIN)/mreactor-export --model mini
@@ -19,6 +20,9 @@ lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+gpu: .venv/dev.done
+	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/gpu.sh
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
