@@ -3,9 +3,14 @@
 import pytest
 import torch
 from models import random_batch, random_model, small_config
+from runtime_fakes import TwoSubjects, speaker_clip
 
+from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
+from mreactor_ref.features.encoders import WordsEncoder
+from mreactor_runtime.engines.names import TORCH
 from mreactor_runtime.engines.torch_engine import ReferenceEngine, TorchEngine
+from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.tensors import ENCODER
 
 pytestmark = [
@@ -26,3 +31,23 @@ def test_the_torch_engine_computes_on_cuda_what_it_computes_on_the_cpu():
         assert found[name].is_cuda
         relative = compare(found[name].cpu(), value).relative
         assert relative < BOUND, name
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_reaction_of_the_shipped_model_is_that_of_the_cpu(dtype: str):
+    found, expected = (
+        Reactor.open("mini", TORCH, device=device, source=TwoSubjects(), dtype=own).generate(
+            speaker_clip(200), samples=3
+        )
+        for device, own in (("cuda", dtype), ("cpu", "fp32"))
+    )
+    for name in ("attributes", "coefficients"):
+        pair = [torch.from_numpy(getattr(one, name)) for one in (found, expected)]
+        assert compare(*pair).relative < BOUNDS[dtype].trajectory, name
+
+
+def test_words_are_read_on_cuda_as_on_the_cpu():
+    said = [["I", "won", "the", "prize"], ["Really?"]]
+    found, expected = (WordsEncoder("minilm", device).encode(said) for device in ("cuda", "cpu"))
+    for one, other in zip(found, expected, strict=True):
+        assert compare(torch.from_numpy(one), torch.from_numpy(other)).relative < BOUND
