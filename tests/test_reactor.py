@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cuda_graph_fakes import FakeDevice
 from runtime_fakes import (
     CONFIG,
     LAST_TIMESTEP_OF_4,
@@ -35,6 +36,8 @@ from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.engines.torch_engine import TorchEngine
 from mreactor_runtime.models import Model
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling import Sampler
+from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graphs
 
 
 def fake_reactor(engine=None) -> Reactor:
@@ -346,3 +349,27 @@ def test_the_utterances_of_the_fakes_have_two_polarities():
     said = TwoSubjects().priors([utterance.text for utterance in UTTERANCES])
     values = {prior.polarity for priors in said for prior in priors}
     assert len(values) == 4
+
+
+def test_what_is_prepared_is_recorded_once_longest_first_and_can_be_let_go():
+    device, recorded = FakeDevice(), fake_reactor()
+    recorded._sampler = Sampler(recorded.engine, graphs(CONFIG), device=device)
+    recorded.prepare([30, 100, 60], samples=2, steps=4)
+    assert device.calls.count("capture") == 2  # 30 and 60 frames have one bucket
+    frames = [shape[2] for graph, shape in recorded.engine.calls if graph == CONDITIONAL]
+    assert frames == sorted(frames, reverse=True)
+    for clip in (speaker_clip(30), speaker_clip(100)):
+        found = recorded.generate(clip, samples=2, steps=4)
+        expected = fake_reactor().generate(clip, samples=2, steps=4)
+        np.testing.assert_array_equal(found.coefficients, expected.coefficients)
+    assert device.calls.count("capture") == 2
+    recorded.free_memory()
+    assert device.calls.count("reset") == 2
+
+
+def test_preparing_on_a_cpu_does_nothing_but_look_at_the_options():
+    reactor = fake_reactor()
+    reactor.prepare([30, 100])
+    assert {graph for graph, _ in reactor.engine.calls} == {MODULATOR}
+    with pytest.raises(UsageError, match="steps"):
+        reactor.prepare([30], steps=0)

@@ -205,6 +205,32 @@ class Reactor:
         for clip in clips:
             yield self.generate(clip, **options)
 
+    def prepare(
+        self,
+        frames: Sequence[int],
+        samples: int = 10,
+        scheduler: str | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        timestep_spacing: str | None = None,
+    ) -> None:
+        """Record the sampler for clips of some lengths, so that their first ones need not wait.
+
+        The longest comes first, and the others share its memory. Where nothing is recorded, as on a
+        CPU, it does nothing.
+
+        Args: frames: the lengths. The others are those that `generate` will be given.
+        Raises: UsageError: an option out of range.
+        """
+        solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
+        table, _ = self._solver_table(solver)
+        sizes = [
+            {tensors.CLIPS: 1, tensors.REACTIONS: group.stop - group.start, tensors.FRAMES: length}
+            for length in {bucket(count) for count in frames}
+            for group in self._groups(samples, length)
+        ]
+        self._sampler.prepare(sizes, table, solver.guidance_scale)
+
     def free_memory(self) -> None:
         """Give back what was kept for the next clip: recordings, and the device's cached memory."""
         self._sampler.close()
@@ -233,13 +259,19 @@ class Reactor:
 
     def _sample(self, one: _Ready, samples: int, seed: int, solver: SolverDefaults) -> Tensor:
         """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
-        some = [slice(0, samples)]
-        if self.engine.keeps_scores:
-            some = groups(samples, bucket(one.clip.frames), self.config.heads)
-        made = [self._group(one.clip.id, group, seed, solver, one.encoded) for group in some]
+        made = [
+            self._group(one.clip.id, group, seed, solver, one.encoded)
+            for group in self._groups(samples, bucket(one.clip.frames))
+        ]
         clean = torch.cat(made, dim=1)[0]
         mean, std = self.model.reaction_mean, self.model.reaction_std
         return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
+
+    def _groups(self, samples: int, length: int) -> list[slice]:
+        """The reactions of a clip that go through the sampler together."""
+        if self.engine.keeps_scores:
+            return groups(samples, length, self.config.heads)
+        return [slice(0, samples)]
 
     def _group(
         self,
