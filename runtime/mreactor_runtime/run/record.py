@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ OF_ENGINES = {
 # How a run is done, not what comes of it.
 HOW = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
 MOST_NAMED = 3  # differences in one line
+SHOWN_DIGITS = 12  # of a hash
 
 Record = dict[str, Any]
 
@@ -77,12 +79,18 @@ def difference(old: Path, new: Record) -> str | None:
         return "it is not known how"
     now = dict(_deciding(json.loads(json.dumps(new))))
     found = [
-        f"{name} was {was.get(name)}, now {now.get(name)}"
+        f"{name} was {_shown(was.get(name))}, now {_shown(now.get(name))}"
         for name in sorted({*was, *now})
         if was.get(name) != now.get(name)
     ]
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more if found else None
+
+
+def _shown(value: Any) -> str:
+    """A hash is shown by its first digits."""
+    text = str(value)
+    return f"{text[:SHOWN_DIGITS]}..." if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
