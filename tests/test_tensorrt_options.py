@@ -55,7 +55,7 @@ def test_shapes_come_from_the_table_and_a_graph_keeps_what_its_symbols_tell_apar
     assert profiles[0].shapes(noisy) == ((1, 1, 128, 83), (1, 10, 128, 83), (1, 10, 128, 83))
     assert len(profiles_of(specs["denoiser"], profiles)) == 2
     (only,) = profiles_of(specs["modulator"], profiles)
-    assert only.to_dict() == {"N": [1, 20, 1000]}
+    assert only.to_dict() == {"N": [1, 10, 1000]}
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 2), (2, 1, 3), (1, 4, 3)])

@@ -25,9 +25,10 @@ from mreactor_ref.metrics.appropriateness import frcorr, frdist
 from mreactor_ref.metrics.diversity import frdiv, frvar
 from mreactor_ref.model import to_reaction
 from mreactor_ref.signals import REACTION_ATTRIBUTES, Array
+from mreactor_runtime.bundle import SolverDefaults
 
 SAMPLES = 2  # reactions of each speaker
-STEPS, GUIDANCE = 20, 1.0  # of a bundle's defaults
+DEFAULTS = SolverDefaults()  # of a bundle
 FEATURES = "simulated dyads"
 
 
@@ -44,8 +45,9 @@ def metric_figures(rig: Rig, note: Callable[[str], None]) -> Iterator[Figure]:
         frames = min(most, *(dyad.clip.frames for dyad in scored))
         sizes = Sizes(count, SAMPLES, frames)
         speaker = clip_speaker(rig.model, [dyad.clip for dyad in scored], sizes)
-        table = table_of(rig.model.config.train_steps, STEPS, DEFAULT)
-        given = speaker, sizes, table, GUIDANCE
+        table = table_of(rig.model.config.train_steps, DEFAULTS.steps, DEFAULT)
+        guidance = DEFAULTS.guidance_scale
+        given = speaker, sizes, table, guidance
         expected = measures(natural(rig, reference_path(rig.exact, *given).end), scored)
         for name, engine in rig.engines(frames):
             fault, found = None, dict.fromkeys(expected, 0.0)
@@ -54,13 +56,13 @@ def metric_figures(rig: Rig, note: Callable[[str], None]) -> Iterator[Figure]:
             except ParityError as error:
                 fault = error
             for what, value in expected.items():
-                about = replace(rig.about(name, METRIC, what, sizes, GUIDANCE), features=FEATURES)
+                about = replace(rig.about(name, METRIC, what, sizes, guidance), features=FEATURES)
                 change = abs(found[what] - value)
                 errors = {FLOAT64: Error(change, change / (abs(value) or 1.0))}
                 yield Figure(
                     **vars(about),
                     errors={} if fault else errors,
-                    bound=rig.bound(METRIC, step_graph(GUIDANCE)),
+                    bound=rig.bound(METRIC, step_graph(guidance)),
                     fault=fault,
                 )
 
