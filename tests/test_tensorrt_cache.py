@@ -90,7 +90,7 @@ def test_a_plan_is_built_once_and_then_found(cache):
     assert path.name == f"modulator-{cache.key().sha256[:16]}.plan"
     told = json.loads(path.with_suffix(".plan.json").read_text())
     assert told["key"]["target"] == "GPU One (compute capability 9.0)"
-    assert told["key"]["profiles"] == [{"N": [1, 20, 1000]}]
+    assert told["key"]["profiles"] == [{"N": [1, 10, 1000]}]
     layers = json.loads((cache.folder / path.name.replace(".plan", ".layers.json")).read_text())
     assert layers["summary"] == told["layers"] == "0 layers, 0 of 0 attentions fused"
 

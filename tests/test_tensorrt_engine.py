@@ -269,7 +269,7 @@ def test_opening_builds_what_is_missing_and_takes_what_is_there(tmp_path, monkey
         engine = opened()
         assert_equal(engine.run("denoiser", given), FakeEngine().run("denoiser", given))
     assert len(lines) == len(fake.built) == len(SPECS)
-    opened(profiles=[Profile({"B": (1, 1, 1), "S": (1, 1, 1), "T": (9, 9, 9), "N": (1, 20, 1000)})])
+    opened(profiles=[Profile({"B": (1, 1, 1), "S": (1, 1, 1), "T": (9, 9, 9), "N": (1, 10, 1000)})])
     assert [line.split()[2] for line in lines[4:]] == ["encoder", "conditional", "denoiser"]
     assert "with the profile B 1-1 S 1-16 T 1-512" in lines[-1]
     opened(build=BuildOptions(version_compatible=True))
