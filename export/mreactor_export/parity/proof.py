@@ -44,7 +44,7 @@ def verify(
         clips: real features, the first of them in an export's check, all where `thorough`.
         files: graph name -> ONNX bytes, for the figures of each layer.
         report: hears each figure as it comes.
-        thorough: the whole product of lengths, solvers, guidance and features: minutes to hours.
+        thorough: the whole product of lengths, solvers, guidance and features: an hour for `mini`.
         notes: what the report should say of the engines. command: that it was, or would be.
     Raises:
         ParityError: after all figures were taken, the class of the first kind of failure in the
