@@ -75,7 +75,7 @@ OF_VERIFY = ("verify", "thorough", "model", "output", "debug")  # options that -
     metavar="BUNDLE",
     help="Export nothing: take the parity figures of a bundle.",
 )
-@click.option("--thorough", is_flag=True, help="With --verify: every case there is, for an hour or more.")
+@click.option("--thorough", is_flag=True, help="With --verify: every case there is; an hour.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
