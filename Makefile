@@ -1,6 +1,6 @@
 # make demo: reactions to the example clips.  make test: linters and all tests.
 # make gpu: on a machine with a GPU, what only that can show: benchmarks/results/gpu.
-# Both set up .venv first, and again only when the packaging files change.
+# All set up .venv first, and again only when the packaging files change.
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in one command: tests, parity, throughput, and a run from files to files.
 #
-#   benchmarks/gpu.sh [OUTPUT]      (default: benchmarks/results/gpu)
+#   benchmarks/gpu.sh [OUTPUT]      (from the project's root; default: benchmarks/results/gpu)
 #
 # Each part has a folder or a log of its own there, and one that fails does not stop the next; the
 # exit code is how many failed. On a CPU, to try the script:
 #
-#   DEVICE=cpu CONFIG=mini DTYPE=fp32 FRAMES=64 STEPS=2 REPEATS=1 CLIPS=2 benchmarks/gpu.sh /tmp/try
+#   DEVICE=cpu CONFIG=mini DTYPE=fp32 FRAMES=64 STEPS=2 REPEATS=1 CLIPS=2 benchmarks/gpu.sh build/gpu
 set -uo pipefail
 cd "$(dirname "$0")/.."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
 
 import numpy as np
 import torch
@@ -115,8 +114,9 @@ def trajectory_figures(
         speaker = random_speaker(rig.model, case.sizes)
         yield from _figures(rig, case, speaker, None, curve)
     for count, most in rig.cases.clips if clips else ():
-        turns = cycle(clips[:count])
-        for (steps, solver, guidance), clip in zip(rig.cases.real, turns, strict=False):
+        some = clips[:count]
+        for turn, (steps, solver, guidance) in enumerate(rig.cases.real):
+            clip = some[turn % len(some)]
             sizes = Sizes(1, 1, min(clip.frames, most))
             speaker = clip_speaker(rig.model, [clip], sizes)
             case = Trajectory(sizes, steps, solver, guidance)
