@@ -75,7 +75,7 @@ class Reactor:
         self.source = source or ExpressiveRecovery()
         self._specs = tensors.graphs(model.config)
         self._sampler = Sampler(engine, self._specs)
-        # One alone would take as long to draw a clip's noise as a GPU to sample the clip.
+        # Several, so that a GPU waits less for the noise of a clip.
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
 

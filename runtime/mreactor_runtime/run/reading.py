@@ -95,7 +95,7 @@ class ClipReader:
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
-    there too: a wav2vec 2.0 on a core takes longer than the sampler on a GPU.
+    there too, so that a large one on a core does not keep the sampler waiting.
     """
 
     def __init__(

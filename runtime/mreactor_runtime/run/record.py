@@ -22,9 +22,9 @@ from mreactor_runtime.run.outputs import read_json, sha256_of
 PACKAGES = (
     *("mreactor", "numpy", "torch", "transformers", "sentence-transformers", "vaderSentiment"),
 )
-# Those of other engines have no part in a run.
+# Those of other engines have no part in a run. A torch for CUDA has a Triton of its own version.
 OF_ENGINES = {
-    TORCH: ("triton",),
+    TORCH: (),
     ONNX: ("onnxruntime", "onnxruntime-gpu"),
     OPENVINO: ("openvino",),
     TENSORRT: ("tensorrt",),

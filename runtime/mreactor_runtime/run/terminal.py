@@ -54,7 +54,7 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
 
 def last_line(summary: Summary) -> str:
     """What was done, how fast, where it is."""
-    if summary.kept == summary.clips:
+    if summary.kept == summary.clips > 0:
         again = "(--no-resume does them again)"
         return f"All {summary.clips} clips were done before {again}; results in {summary.output}"
     parts = [f"{summary.done + summary.kept} of {summary.clips} clips done"]
