@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 DEVICE=${DEVICE:-cuda} CONFIG=${CONFIG:-base} DTYPE=${DTYPE:-bf16}
 FRAMES=${FRAMES:-750} SAMPLES=${SAMPLES:-10} STEPS=${STEPS:-50} REPEATS=${REPEATS:-20}
 CLIPS=${CLIPS:-200}
-IS_INSTALLED='import sys; from mreactor_runtime.engines.tensorrt_package import is_installed
+IS_INSTALLED='import sys; from mreactor_runtime.engines.tensorrt.package import is_installed
 sys.exit(not is_installed(sys.argv[1]))'
 output=${1:-benchmarks/results/gpu}
 work=$(mktemp -d)

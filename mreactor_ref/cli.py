@@ -45,7 +45,7 @@ def simulate(
     """
     sizes = {"train": train, "val": val, "test": test}
     with one_line_errors(debug), progress_bar() as report:
-        from mreactor_ref.data.simulate import write_dataset
+        from mreactor_ref.data.simulated.dataset import write_dataset
 
         write_dataset(
             output,

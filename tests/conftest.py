@@ -52,7 +52,7 @@ def quick_priors(loaded_similarity: Similarity, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small model that exports are tried on, as a file; no test may change it."""
-    from exported import network
+    from fakes.exported import network
 
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(network(), path)
@@ -62,7 +62,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
     """Exports of it take no time: what each asks for, as it comes. The user's cache is empty."""
-    from export_runs import few_figures, traced_before
+    from fakes.export_runs import few_figures, traced_before
 
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     few_figures(monkeypatch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mreactor_bench.cli import SETTINGS, with_options
+from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors
@@ -213,7 +213,7 @@ def precision(
     The figures behind the exporter's table of what it keeps in fp32.
     """
     with one_line_errors(debug):
-        from mreactor_bench.export_tables import precision_tables
+        from mreactor_bench.precision.export_tables import precision_tables
 
         network = _network(model, random_weights)
         found = precision_tables(network, frames, dtypes, click.echo, sensitivity)
@@ -239,7 +239,7 @@ def forms(
 ) -> None:
     """Forms of the exported denoiser in ONNX Runtime on a CPU: which is the faster."""
     with one_line_errors(debug):
-        from mreactor_bench.export_tables import forms_table
+        from mreactor_bench.precision.export_tables import forms_table
 
         found = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
         about = {"model": random_weights or model or MINI, "command": _command()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mreactor_ref.data.sentences import POLARITIES, compose
+from mreactor_ref.data.simulated.sentences import POLARITIES, compose
 from mreactor_ref.emotion.calibration import Judged, read_judged
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.emotion.semantics import SentenceEncoder

@@ -64,7 +64,7 @@ def _fits(bundle: Bundle, options: ExportOptions) -> bool:
     if not options.bound_to_gpu:
         return True
     from mreactor_export.plans import targets
-    from mreactor_runtime.engines.tensorrt_cache import MANIFEST
+    from mreactor_runtime.engines.tensorrt.cache import MANIFEST
 
     manifests = [name for name in bundle.files if name.endswith(MANIFEST)]
     built = {json.loads(bundle.read(name))["key"]["target"] for name in manifests}

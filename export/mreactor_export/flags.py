@@ -12,7 +12,7 @@ import click
 from mreactor_ref.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must not wait for it
-    from mreactor_runtime.engines.tensorrt_options import BuildOptions
+    from mreactor_runtime.engines.tensorrt.options import BuildOptions
 
 # As in `tensorrt_options`, which is too heavy for help; a test holds them equal.
 HARDWARE_LEVELS = ("none", "ampere+", "sameComputeCapability")
@@ -92,7 +92,7 @@ def plan_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 def read_plan_flags(plans: dict[str, Any]) -> tuple[BuildOptions, tuple[int, ...]]:
     """What the options say: how plans are built, and the buckets. Raises: UsageError."""
-    from mreactor_runtime.engines.tensorrt_options import BuildOptions
+    from mreactor_runtime.engines.tensorrt.options import BuildOptions
 
     values = dict(plans)
     capabilities, buckets = values.pop("compute_capabilities"), values.pop("buckets")

@@ -22,7 +22,7 @@ from mreactor_export.operators import (
 from mreactor_export.precision import FP32, halved
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.engines.tensorrt_options import (
+from mreactor_runtime.engines.tensorrt.options import (
     CURRENT,
     MOST_REACTIONS,
     BuildOptions,

@@ -16,16 +16,16 @@ import torch
 from mreactor_export.options import ExportOptions
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError
-from mreactor_runtime.engines.tensorrt_build import build_target, compute_capabilities
-from mreactor_runtime.engines.tensorrt_cache import (
+from mreactor_runtime.engines.tensorrt.build import build_target, compute_capabilities
+from mreactor_runtime.engines.tensorrt.cache import (
     BUILD_AGAIN,
     LAYERS,
     MANIFEST,
     cached_plan,
     read_plan,
 )
-from mreactor_runtime.engines.tensorrt_key import plan_key
-from mreactor_runtime.engines.tensorrt_package import TensorRT, load_tensorrt
+from mreactor_runtime.engines.tensorrt.key import plan_key
+from mreactor_runtime.engines.tensorrt.package import TensorRT, load_tensorrt
 from mreactor_runtime.tensors import all_graphs
 
 

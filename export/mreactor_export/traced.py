@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mreactor_ref.denoiser import Context, Denoiser, Layer, guide
 from mreactor_ref.model import Batch, MReactor
-from mreactor_runtime.engines.branches import branches
+from mreactor_runtime.kernels.branches import branches
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,

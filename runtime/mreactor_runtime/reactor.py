@@ -41,7 +41,7 @@ from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
-from mreactor_runtime.models import Model, open_model
+from mreactor_runtime.opening import Model, open_model
 from mreactor_runtime.sampling import Sampler
 
 

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable
-from mreactor_runtime.cuda_graph import CapturedFunction, CudaDevice, GraphDevice
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
-from mreactor_runtime.step_kernel import fused_step
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice, GraphDevice
+from mreactor_runtime.kernels.step import fused_step
 from mreactor_runtime.tensors import (
     CLEAN,
     CONDITIONAL,

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from models import random_batch, random_model, small_config
-from runtime_fakes import TwoSubjects, speaker_clip
+from fakes.engines import TwoSubjects, speaker_clip
+from fakes.models import random_batch, random_model, small_config
 
 from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
 from mreactor_ref.features.encoders import WordsEncoder
 from mreactor_runtime.engines.names import TORCH
-from mreactor_runtime.engines.torch_engine import ReferenceEngine, TorchEngine
+from mreactor_runtime.engines.torch_cpu import ReferenceEngine, TorchEngine
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.tensors import ENCODER
 

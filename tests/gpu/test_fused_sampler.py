@@ -10,16 +10,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from models import random_model, small_config
+from fakes.models import random_model, small_config
 from torch import Tensor
 
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.cuda_graph import CapturedFunction, CudaDevice
-from mreactor_runtime.decay_attention import decay_attention
+from mreactor_runtime.engines.torch_cpu import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
-from mreactor_runtime.engines.torch_engine import ReferenceEngine
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice
+from mreactor_runtime.kernels.gpu_attention import decay_attention
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graphs
 

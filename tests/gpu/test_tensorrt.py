@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from exported import exported_files, network
+from fakes.exported import exported_files, network
 
 from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
-from mreactor_runtime.engines.tensorrt_engine import TensorRTEngine, open_tensorrt
-from mreactor_runtime.engines.tensorrt_layers import inspected_layers, summarise
-from mreactor_runtime.engines.tensorrt_options import RunOptions, bucket_profiles
-from mreactor_runtime.engines.tensorrt_package import TENSORRT, TENSORRT_RTX, is_installed
-from mreactor_runtime.engines.torch_engine import ReferenceEngine
+from mreactor_runtime.engines.tensorrt.engine import TensorRTEngine, open_tensorrt
+from mreactor_runtime.engines.tensorrt.layers import inspected_layers, summarise
+from mreactor_runtime.engines.tensorrt.options import RunOptions, bucket_profiles
+from mreactor_runtime.engines.tensorrt.package import TENSORRT, TENSORRT_RTX, is_installed
+from mreactor_runtime.engines.torch_cpu import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, example_inputs, graphs
 
 # Compute capabilities that the documentation of TensorRT-RTX does not list: data centres' GPUs.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mreactor_bench.cli import SETTINGS, with_options
+from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.solvers.rule import STEPS, Setting, default_settings
 from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES

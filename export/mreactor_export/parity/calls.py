@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,10 +15,13 @@ from mreactor_export.parity.figures import (
     RunError,
     ShapesError,
 )
-from mreactor_ref.errors import MReactorError
+from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.engines.buffers import sizes_of
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.tensors import ENCODER, GUIDANCE, MASK, MODULATION, NOISY, GraphSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Tensors = dict[str, Tensor]
 
@@ -100,3 +104,21 @@ def clean_of(
 def step_inputs(noisy: Tensor, modulation: Tensor, guidance: float) -> Tensors:
     """What a step has beside the speaker."""
     return {NOISY: noisy, MODULATION: modulation, GUIDANCE: torch.tensor(guidance)}
+
+
+def open_session(content: bytes, optimised: bool = False) -> onnxruntime.InferenceSession:
+    """A graph on the CPU, with one thread."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise UsageError(
+            "onnxruntime is not installed", fix='pip install "mreactor[onnxruntime]"'
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    )
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import ClipFiles, FeatureReader, find_clips
 from mreactor_ref.data.mars import read_mars, read_reaction
-from mreactor_ref.data.simulate import write_dataset
+from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.signals import Array, SpeakerClip
 

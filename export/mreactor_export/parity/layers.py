@@ -14,14 +14,13 @@ import onnx
 import torch
 from torch import Tensor
 
-from mreactor_export.parity.calls import call, step_inputs
+from mreactor_export.parity.calls import call, open_session, step_inputs
 from mreactor_export.parity.candidates import EMULATED
 from mreactor_export.parity.cases import Sizes
 from mreactor_export.parity.figures import LAYER, Figure, NamesError, ParityError, take
 from mreactor_export.parity.rig import Rig
 from mreactor_export.parity.speakers import Tensors, noise, random_speaker
 from mreactor_export.precision import FP32, emulate, precision_of
-from mreactor_export.sensitivity import open_session
 from mreactor_ref.denoiser import Layer
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import Engine

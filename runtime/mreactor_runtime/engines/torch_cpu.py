@@ -1,222 +1,108 @@
-"""The denoiser on a CPU: what the reference computes, without what a clip does not need.
-
-Reactions are shared out among the cores, a long one alone: what a layer works on then stays in a
-core's cache, no core waits for another within a step, and the bytes of a reaction depend on no
-other reaction, batch or number of threads. A step's large intermediates live in memory that is
-reserved once a thread. Padded frames are left out. Both branches of guidance share the tokens and
-the first attention of the frames to each other, and the attention to the dropped condition is a
-constant.
-"""
+"""The model in PyTorch as an engine, fast and without an export; and the reference as it is."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import fields
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from mreactor_ref.attention import CrossAttention, SelfAttention
-from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer, guide
-from mreactor_runtime.engines.banded_attention import BandedAttention
+from mreactor_ref.denoiser import Context
+from mreactor_ref.model import Batch, MReactor
+from mreactor_ref.perception import TemporalCorrelation
+from mreactor_runtime.engines.engine import choose_device
+from mreactor_runtime.engines.names import CPU, TORCH
+from mreactor_runtime.kernels.cpu_denoiser import CpuDenoiser
+from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, STYLE, graphs
 
-ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
-TOKENS = 1024  # of a share, where its reactions are short: fewer are not worth their calls
-SLOPE, CUBE = 2 * math.sqrt(2 / math.pi), 0.044715  # of GELU: 2 u = SLOPE x (1 + CUBE x^2)
-
-
-class Workspace(threading.local):
-    """Memory of the thread that asks, by name: as large as the largest request so far."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, Tensor] = {}
-
-    def take(self, name: str, rows: int, columns: int) -> Tensor:
-        """Uninitialised (rows, columns) float32, valid until the name is asked for again."""
-        count = rows * columns
-        if name not in self._held or len(self._held[name]) < count:
-            self._held[name] = torch.empty(count)
-        return self._held[name][:count].view(rows, columns)
+PAPER = "relative+subject"  # the kind of attention that has a denoiser of its own on the CPU
+CORRELATED = 1024  # frames of all modalities whose correlations are made at once
 
 
-class CpuDenoiser:
-    """The step of a denoiser with relative and subject attention, on CPU threads.
+class ReferenceEngine:
+    """Runs the reference's own code, attention written out: what every engine is held against.
 
     Args:
-        denoiser: in evaluation mode, on the CPU; read, and not changed.
-        threads: cores to use.
+        model: in the type and on the device that it is to run in; set to evaluation mode.
     """
 
-    def __init__(self, denoiser: Denoiser, threads: int):
-        self._denoiser, self._threads = denoiser, threads
-        self._work = Workspace()
-        self._layers = [_Layer(cast(Layer, layer), self._work) for layer in denoiser.layers]
-        with torch.no_grad():
-            self._null = [x.clone() for x in denoiser.null_outputs()]
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+    name = "reference"
+    keeps_scores = True
 
-    def __call__(
-        self,
-        noisy: Tensor,
-        modulation: Tensor,
-        context: Context,
-        mask: Tensor,
-        guidance: float | None,
+    def __init__(self, model: MReactor):
+        self._model = model.eval()
+        self.device = model.reaction.mean.device
+        self._specs = graphs(model.config)
+        self._calls = {
+            ENCODER: self._encode,
+            MODULATOR: self._model.modulate,
+            CONDITIONAL: self._conditional,
+            DENOISER: self._denoise,
+        }
+
+    def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        with torch.inference_mode():
+            found = self._calls[graph](**inputs)
+        outputs = self._specs[graph].outputs
+        if isinstance(found, Tensor):
+            return {outputs[0].name: found}
+        return {tensor.name: getattr(found, tensor.name) for tensor in outputs}
+
+    def _encode(self, **inputs: Tensor) -> Context:
+        return self._model.encode(Batch(**inputs))
+
+    def _conditional(
+        self, noisy: Tensor, modulation: Tensor, mask: Tensor, **context: Tensor
     ) -> Tensor:
-        """One step: (B, S, T, 83) -> (B, S, T, 83), zeros in padded frames.
+        return self._model.denoiser.conditional(noisy, modulation, context_of(context), mask)
 
-        Args:
-            modulation: (M, D). mask: (B, T), the real frames first.
-            guidance: None is the branch with the speaker alone.
-        """
-        clean = torch.zeros_like(noisy)
-        tasks: list[Callable[[], None]] = []
-        for b, frames in enumerate(mask.sum(dim=1).tolist()):
-            keys = context.keys[b, :, :frames].flip(1)  # (L, T, D), the last frame first
-            for some in self._shares(noisy.shape[1], frames):
-
-                def share(
-                    b: int = b, some: slice = some, frames: int = frames, keys: Tensor = keys
-                ) -> None:
-                    values = context.values[b, some, :, :frames].flip(2)
-                    own = noisy[b, some, :frames], context.style[b, some]
-                    clean[b, some, :frames] = self._share(*own, keys, values, modulation, guidance)
-
-                tasks.append(share)
-        self._run(tasks)
-        return clean
-
-    def _shares(self, reactions: int, frames: int) -> list[slice]:
-        """The reactions of a clip cut into equal shares, as many as cores or a multiple of them."""
-        least = math.ceil(reactions / max(1, TOKENS // frames))
-        count = min(reactions, math.ceil(least / self._threads) * self._threads)
-        cuts = [reactions * i // count for i in range(count + 1)]
-        return [slice(*cut) for cut in itertools.pairwise(cuts)]
-
-    def _run(self, tasks: list[Callable[[], None]]) -> None:
-        """All tasks, as many at once as there are cores; a core that is left over helps one."""
-        each = self._threads // min(self._threads, len(tasks))
-        if each not in self._pools:
-            workers = self._threads // each
-            self._pools[each] = ThreadPoolExecutor(workers, "mreactor", _use, (each,))
-        for done in [self._pools[each].submit(_inferring, task) for task in tasks]:
-            done.result()
-
-    def _share(
-        self,
-        noisy: Tensor,
-        style: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        modulation: Tensor,
-        guidance: float | None,
+    def _denoise(
+        self, noisy: Tensor, modulation: Tensor, mask: Tensor, guidance: Tensor, **context: Tensor
     ) -> Tensor:
-        """Some reactions of a clip, S of them: (S, T, 83) -> (S, T, 83).
-
-        Args: style (S, D), keys (L, T, D), values (S, L, T, D).
-        """
-        denoiser, (count, frames, _), width = self._denoiser, noisy.shape, style.shape[1]
-        whole = torch.ones(1, frames, dtype=torch.bool)
-        rows = count if guidance is None else 2 * count  # after the first S, those without speaker
-        x = self._work.take("x", rows * frames, width).view(rows, frames, width)
-        with_speaker, without = x[:count], x[count:]
-        with_speaker.copy_(denoiser.tokens(noisy[None], style[None], whole)[0])
-        for i, layer in enumerate(self._layers):
-            relative, subject, feedforward = denoiser.rows(modulation, i)[:, 0].split(MODULATIONS)
-            layer.attend_relative(x if i else with_speaker, relative)
-            if i == 0:
-                without.copy_(with_speaker[: len(without)])
-            layer.attend_subject(with_speaker, keys[None, i], values[:, i], subject)
-            without += subject[2] * self._null[i]
-            layer.feed_forward(x.flatten(0, 1), feedforward)
-        clean = denoiser.finish(x, modulation)
-        return clean if guidance is None else guide(clean[count:], clean[:count], guidance)
+        return self._model.denoise(noisy, modulation, context_of(context), mask, guidance)
 
 
-class _Layer:
-    """One layer's sublayers, each adding to its tokens in place.
+class TorchEngine(ReferenceEngine):
+    """Runs a checkpoint in fp32 with PyTorch's fused attention; on a CPU with `CpuDenoiser`.
 
-    `modulation` is (3, D): the shift, scale and gate of the sublayer.
+    Args:
+        model: taken over: moved to the device, and set to fused attention.
+        device: "cpu" or "cuda".
+        threads: of all of PyTorch in this process, which has one setting; None leaves it alone.
     """
 
-    def __init__(self, layer: Layer, work: Workspace):
-        self._work = work
-        self._relative = cast(SelfAttention, layer.relative)
-        self._subject = cast(CrossAttention, layer.subject)
-        self._feedforward: FeedForward = layer.feedforward
-        self._near = _banded(self._relative)
-        self._far = _banded(self._subject)
+    name = TORCH
+    keeps_scores = False
 
-    def attend_relative(self, x: Tensor, modulation: Tensor) -> None:
-        """Tokens (N, T, D)."""
-        y, width = _modulated(x, modulation), x.shape[2]
-        weight, bias = self._relative.to_qkv.weight, self._relative.to_qkv.bias
-        queries = self._linear("queries", y, weight[:width], bias[:width])
-        # The keys in reversed order are those of the reversed tokens.
-        both = self._linear("keys and values", y.flip(1), weight[width:], bias[width:])
-        made = self._work.take("attended", x.shape[0] * x.shape[1], width).view_as(x)
-        self._near(queries, both[..., :width], both[..., width:], made)
-        self._add(x, made, self._relative.out, modulation)
+    def __init__(self, model: MReactor, device: str = CPU, threads: int | None = None):
+        place = choose_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        super().__init__(model.to(place))
+        model.fuse_attention()
+        for module in model.modules():
+            if isinstance(module, TemporalCorrelation):
+                module.block = CORRELATED
+        own = place.type == CPU and model.config.attention == PAPER
+        self._fast = CpuDenoiser(model.denoiser, torch.get_num_threads()) if own else None
 
-    def attend_subject(self, x: Tensor, keys: Tensor, values: Tensor, modulation: Tensor) -> None:
-        """Tokens (N, T, D); keys (1, T, D) and values (N, T, D), the last frame first."""
-        to_query = self._subject.to_query
-        y = _modulated(x, modulation)
-        queries = self._linear("queries", y, to_query.weight, to_query.bias)
-        made = self._work.take("attended", x.shape[0] * x.shape[1], x.shape[2]).view_as(x)
-        self._far(queries, keys, values, made)
-        self._add(x, made, self._subject.out, modulation)
+    def _conditional(
+        self, noisy: Tensor, modulation: Tensor, mask: Tensor, **context: Tensor
+    ) -> Tensor:
+        if self._fast is None:
+            return super()._conditional(noisy, modulation, mask, **context)
+        return self._fast(noisy, modulation, context_of(context), mask, None)
 
-    def feed_forward(self, x: Tensor, modulation: Tensor) -> None:
-        """Tokens (N, D), whatever their order."""
-        up, down = self._feedforward.up, self._feedforward.down
-        for rows in x.split(ROWS):
-            hidden = self._linear("hidden", _modulated(rows, modulation), up.weight, up.bias)
-            gelu_(hidden, self._work.take("inner", *hidden.shape))
-            self._add(rows, hidden, down, modulation)
-
-    def _add(self, x: Tensor, made: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
-        """x += gate * linear(made)."""
-        x.addcmul_(self._linear("out", made, linear.weight, linear.bias), modulation[2])
-
-    def _linear(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """(..., D) -> (..., E) in the workspace."""
-        flat = x.flatten(0, -2)
-        out = self._work.take(name, len(flat), len(weight))
-        return torch.addmm(bias, flat, weight.T, out=out).view(*x.shape[:-1], len(weight))
+    def _denoise(
+        self, noisy: Tensor, modulation: Tensor, mask: Tensor, guidance: Tensor, **context: Tensor
+    ) -> Tensor:
+        if self._fast is None:
+            return super()._denoise(noisy, modulation, mask, guidance, **context)
+        return self._fast(noisy, modulation, context_of(context), mask, guidance.item())
 
 
-def gelu_(x: Tensor, spare: Tensor) -> None:
-    """GELU by the hyperbolic tangent, in place, with memory of the same shape to spare.
-
-    x (1 + tanh u) / 2 is x sigmoid(2 u), and PyTorch's sigmoid takes a third of its tanh's time.
-    """
-    torch.mul(x, x, out=spare)
-    spare.mul_(CUBE * SLOPE).add_(SLOPE).mul_(x).sigmoid_()
-    x.mul_(spare)
-
-
-def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
-    """norm(x) * (1 + scale) + shift, for x (..., D)."""
-    shift, scale, _ = modulation
-    return F.layer_norm(x, scale.shape, 1 + scale, shift)
-
-
-def _banded(attention: SelfAttention | CrossAttention) -> BandedAttention:
-    assert attention.decay is not None
-    return BandedAttention(attention.decay.log_rate.detach().exp())
-
-
-def _use(threads: int) -> None:
-    """For a new thread of a pool; PyTorch keeps the number for each thread of its own."""
-    torch.set_num_threads(threads)
-
-
-def _inferring(task: Callable[[], None]) -> None:
-    with torch.inference_mode():
-        task()
+def context_of(given: Mapping[str, Tensor]) -> Context:
+    """The record wants all fields; a model reads only its own."""
+    unused = given[STYLE][:, :, None, :0]
+    return Context(**{field.name: given.get(field.name, unused) for field in fields(Context)})

@@ -12,9 +12,9 @@ from mreactor_ref.denoiser import guide
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import choose_device
-from mreactor_runtime.engines.gpu_denoiser import GpuDenoiser
 from mreactor_runtime.engines.names import BF16, CUDA, FP16, FP32, TORCH
-from mreactor_runtime.engines.torch_engine import ReferenceEngine, context_of
+from mreactor_runtime.engines.torch_cpu import ReferenceEngine, context_of
+from mreactor_runtime.kernels.gpu_denoiser import GpuDenoiser
 from mreactor_runtime.tensors import MASK
 
 TYPES = {FP32: torch.float32, FP16: torch.float16, BF16: torch.bfloat16}

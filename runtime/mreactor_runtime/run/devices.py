@@ -20,7 +20,6 @@ from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.run.job import Options
 from mreactor_runtime.run.manifest import collect
 from mreactor_runtime.run.outputs import check_writable, read_json, write_json
-from mreactor_runtime.run.progress import Progress, Silent, Summary
 from mreactor_runtime.run.shard import (
     MANIFEST,
     RUN,
@@ -30,6 +29,7 @@ from mreactor_runtime.run.shard import (
     run_path,
     shard_files,
 )
+from mreactor_runtime.run.summary import Progress, Silent, Summary
 from mreactor_runtime.run.worker import OpenRun, Task, Worker, end, follow
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -30,18 +30,18 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import Reactor
-from mreactor_runtime.run.batch_size import Batches, Result
+from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.ledger import Ledger
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import check_writable, is_disk_full, write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
-from mreactor_runtime.run.progress import DECODE, SAMPLE, Progress, Silent, Summary
 from mreactor_runtime.run.reading import ClipReader, Explain, PriorsAhead, Read
-from mreactor_runtime.run.record import describe, fingerprint
 from mreactor_runtime.run.results import Draw, Results, TooManyFailed
 from mreactor_runtime.run.resume import PICTURE, PRIORS, keep_earlier
+from mreactor_runtime.run.run_json import describe, fingerprint
 from mreactor_runtime.run.shard import WHOLE, manifest_path, run_path
+from mreactor_runtime.run.summary import DECODE, SAMPLE, Progress, Silent, Summary
 
 LEAST_WINDOW = 16  # clips that are put in order of their lengths
 WINDOW_FRAMES = 1024  # for each of these, which bounds the memory of long clips

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
-from mreactor_runtime.run.progress import Outcome, Progress, Summary
 from mreactor_runtime.run.shard import MANIFEST
+from mreactor_runtime.run.summary import Outcome, Progress, Summary
 
 MOST_SAID = 20  # warnings and failed pictures that are said aloud; the manifest has all warnings
 

@@ -13,9 +13,9 @@ from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.ledger import Ledger
 from mreactor_runtime.run.manifest import Line
 from mreactor_runtime.run.outputs import is_disk_full, write_json, write_npz
-from mreactor_runtime.run.progress import WRITE
 from mreactor_runtime.run.reading import Read
 from mreactor_runtime.run.resume import PICTURE, PRIORS, beside
+from mreactor_runtime.run.summary import WRITE
 
 # Draws a clip and its reactions to a path.
 Draw = Callable[[SpeakerClip, ClipReactions, Path], None]

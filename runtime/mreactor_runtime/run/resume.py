@@ -9,7 +9,7 @@ from pathlib import Path
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
 from mreactor_runtime.run.outputs import remove_partials, sha256_of
-from mreactor_runtime.run.record import Record, difference, fingerprint
+from mreactor_runtime.run.run_json import Record, difference, fingerprint
 from mreactor_runtime.run.shard import (
     MANIFEST,
     RUN,

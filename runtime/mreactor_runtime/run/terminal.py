@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mreactor_runtime.run.progress import Outcome, Progress, Summary
+    from mreactor_runtime.run.summary import Outcome, Progress, Summary
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from typing import Any
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.job import Options, run_job
-from mreactor_runtime.run.progress import STAGES, Outcome, Progress, Summary
 from mreactor_runtime.run.reading import Explain
 from mreactor_runtime.run.results import Draw
 from mreactor_runtime.run.shard import WHOLE
+from mreactor_runtime.run.summary import STAGES, Outcome, Progress, Summary
 
 PATIENCE = 30.0  # seconds that a process has to end, when the run is interrupted
 

@@ -1,0 +1,174 @@
+"""The simulated dyads on disk: a MARS tree in which every right reaction is known.
+
+Each session has one speaker clip and the reactions of several listeners, each of another style
+(see speaker.py and listener.py). What is learned from it is for trying the tool.
+"""
+
+from __future__ import annotations
+
+import json
+import wave
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mreactor_ref.data.simulated.faces import ShownFace
+from mreactor_ref.data.simulated.listener import STYLES, simulate_listener
+from mreactor_ref.data.simulated.sentences import SHELVES
+from mreactor_ref.data.simulated.speaker import Speaker, simulate_speaker
+from mreactor_ref.data.simulated.speech import MIN_SECONDS, Spoken
+from mreactor_ref.errors import UsageError
+from mreactor_ref.signals import SAMPLE_RATE, Array
+
+GENERATOR = "2"  # version; a change of the bytes is a new one
+SESSIONS = {"train": 480, "val": 60, "test": 60}
+LISTENERS = 5  # of each speaker
+MAX_SECONDS = 16.0  # of a clip; the least is MIN_SECONDS
+MIN_FPS, MAX_FPS = 10.0, 120.0
+
+# Sentences said in one of these splits are said in no other split.
+HELD_OUT = {"val": (0,), "test": (1,)}
+SHARED = tuple(range(2, SHELVES))
+
+
+def write_dataset(
+    root: str | Path,
+    sessions: Mapping[str, int] | None = None,
+    seed: int = 0,
+    fps: float = 25.0,
+    listeners: int = LISTENERS,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Simulate dyads and write them in the layout of MARS (REACT 2025/2026).
+
+    `<root>/<split>/{audio,words,facial-attributes,coefficients}/{speaker,listener}/<session>/
+    <clip>.{wav,json,npy,npy}`. Listeners are silent: they have no audio and no words. `words`, an
+    addition to MARS, holds segments with word times. `<root>/dataset.json`, written last, holds
+    version, arguments and the style of each listener clip. The same arguments write the same
+    bytes; a session depends on the seed, its split and number, fps and listeners alone.
+
+    Args:
+        root: a new or empty folder.
+        sessions: how many of each split; SESSIONS if None. No sentence of the splits `val` and
+            `test` is said in another split.
+        seed: 0 or more.
+        fps: frames a second, 10 to 120.
+        listeners: of each speaker, 1 to 6, each of another style.
+        progress: called with the number of sessions written and their total.
+
+    Raises:
+        UsageError: an argument that cannot be, a folder that is not empty or cannot be written.
+    """
+    root, sessions = Path(root), dict(SESSIONS if sessions is None else sessions)
+    _check(sessions, seed, fps, listeners)
+    styles: dict[str, dict[str, dict[str, str]]] = {}
+    total, done = sum(sessions.values()), 0
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if any(root.iterdir()):
+            raise UsageError("the folder is not empty", root, "give a new or an empty folder")
+        for split, count in sessions.items():
+            styles[split] = {}
+            for number in range(count):
+                session = f"session-{number:04d}"
+                rng = np.random.default_rng((seed, zlib.crc32(split.encode()), number))
+                styles[split][session] = _write_session(
+                    root / split, session, rng, split, fps, listeners
+                )
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        record = {
+            "generator": GENERATOR,
+            "seed": seed,
+            "fps": fps,
+            "listeners": listeners,
+            "sessions": sessions,
+            "styles": styles,
+        }
+        (root / "dataset.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror or error}",
+            error.filename or root,
+            "give another folder, or make room",
+        ) from error
+
+
+def _check(sessions: Mapping[str, int], seed: int, fps: float, listeners: int) -> None:
+    if not sessions:
+        raise UsageError("no split has a session", fix="ask for one at least")
+    if min(sessions.values()) < 1:
+        raise UsageError(f"sessions are {dict(sessions)}, not at least one in each split")
+    for split in sessions:
+        if not split.replace("-", "").replace("_", "").isalnum():
+            raise UsageError(f"the split {split!r} is not a name", None, "use letters and digits")
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}, not 0 or more")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise UsageError(f"fps is {fps:g}, not {MIN_FPS:g} to {MAX_FPS:g}")
+    if not 1 <= listeners <= len(STYLES):
+        raise UsageError(f"listeners is {listeners}, not 1 to {len(STYLES)}, the number of styles")
+
+
+def _write_session(
+    folder: Path, session: str, rng: np.random.Generator, split: str, fps: float, listeners: int
+) -> dict[str, str]:
+    """Simulate and write one session; returns the style of each listener clip."""
+    # a whole number of frames, so that sound and face are of one length
+    seconds = round(rng.uniform(MIN_SECONDS, MAX_SECONDS) * fps) / fps
+    speaker = simulate_speaker(rng, max(seconds, MIN_SECONDS), fps, HELD_OUT.get(split, SHARED))
+    _write_speaker(folder, session, speaker)
+    chosen = rng.permutation(list(STYLES))[:listeners].tolist()
+    clips = {f"clip-{i}": style for i, style in enumerate(chosen)}
+    for clip, style in clips.items():
+        face = simulate_listener(rng, speaker, STYLES[style])
+        _write_face(folder, f"listener/{session}/{clip}", face)
+    return clips
+
+
+def _write_speaker(folder: Path, session: str, speaker: Speaker) -> None:
+    clip = f"speaker/{session}/clip-0"
+    for kind in ("audio", "words"):
+        (folder / kind / clip).parent.mkdir(parents=True)
+    write_wav(folder / "audio" / f"{clip}.wav", speaker.sound)
+    text = json.dumps(segments(speaker.script), indent=1) + "\n"
+    (folder / "words" / f"{clip}.json").write_text(text, encoding="utf-8")
+    _write_face(folder, clip, speaker.face)
+
+
+def _write_face(folder: Path, clip: str, face: ShownFace) -> None:
+    streams = {"facial-attributes": face.attributes, "coefficients": face.coefficients}
+    for kind, stream in streams.items():
+        path = folder / kind / f"{clip}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, stream)
+
+
+def write_wav(path: Path, sound: Array) -> None:
+    """Write sound, (samples,) at 16 kHz in -1 to 1, as 16-bit PCM."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())
+
+
+def segments(script: tuple[Spoken, ...]) -> dict[str, list[dict[str, object]]]:
+    """A script as speech recognisers write it: segments with words, times in seconds."""
+    return {
+        "segments": [
+            {
+                "start": spoken.utterance.start,
+                "end": spoken.utterance.end,
+                "text": spoken.utterance.text,
+                "words": [
+                    {"word": word.text, "start": word.start, "end": word.end}
+                    for word in spoken.words
+                ],
+            }
+            for spoken in script
+        ]
+    }

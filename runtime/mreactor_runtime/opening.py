@@ -1,0 +1,284 @@
+"""From what a user calls a model, to the model on an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.config import ModelConfig
+from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
+from mreactor_runtime.bundle import MANIFEST, SolverDefaults, bundle_for, open_bundle
+from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.names import (
+    AUTO,
+    BF16,
+    CPU,
+    CUDA,
+    DEVICES,
+    DTYPES,
+    ENGINES,
+    FP32,
+    ONNX,
+    OPENVINO,
+    PREFERENCE,
+    TENSORRT,
+    TENSORRT_RTX,
+    TORCH,
+)
+from mreactor_runtime.engines.onnxruntime_engine import has_provider, open_onnxruntime
+from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
+from mreactor_runtime.engines.tensorrt.engine import open_tensorrt
+from mreactor_runtime.engines.tensorrt.options import plan_options
+from mreactor_runtime.engines.tensorrt.package import is_installed
+from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.kernels.step import HAS_TRITON
+from mreactor_runtime.tensors import graphs
+
+MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
+CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a run knows of a model beside its graphs.
+
+    Attributes:
+        name: as it was asked for. sha256: of its checkpoint.
+        reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
+        dtype: one of DTYPES, that the steps of sampling are computed in.
+        graphs: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
+        defaults: of the solver.
+    """
+
+    name: str
+    sha256: str
+    config: ModelConfig
+    reaction_mean: Tensor
+    reaction_std: Tensor
+    dtype: str = FP32
+    graphs: str | None = None
+    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: at least one of its checkpoint and its bundle."""
+
+    name: str
+    checkpoint: Path | None
+    bundle: Path | None
+    sha256: str | None  # of the checkpoint
+
+    @property
+    def how_to_export(self) -> str:
+        return f"mreactor-export --model {self.name}"
+
+    def can_run(self, engine: str) -> bool:
+        if engine == TORCH:
+            return self.checkpoint is not None
+        if engine in CUDA_ONLY:
+            return self.bundle is not None and is_installed(engine)
+        return self.bundle is not None and importlib.util.find_spec(MODULES[engine]) is not None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, the engine that runs it, and lines for the user about the choice."""
+
+    model: Model
+    engine: Engine
+    notes: tuple[str, ...]
+
+
+def find_model(model: str | Path) -> Source:
+    """A bundle's folder, or a checkpoint by path or shipped name with its bundle in the cache.
+
+    Raises: UsageError where there is neither.
+    """
+    folder = Path(model)
+    if (folder / MANIFEST).is_file():
+        return Source(str(model), checkpoint=None, bundle=folder, sha256=None)
+    try:
+        checkpoint = find_checkpoint(model)
+    except UsageError:
+        if folder.is_dir():
+            raise UsageError(f"no bundle: it has no {MANIFEST}", folder) from None
+        raise
+    sha256 = checkpoint_hash(checkpoint)
+    cached = bundle_for(sha256)
+    bundle = cached if (cached / MANIFEST).is_file() else None
+    return Source(str(model), checkpoint, bundle, sha256)
+
+
+def open_model(
+    model: str | Path,
+    engine: str = AUTO,
+    device: str = AUTO,
+    threads: int | None = None,
+    dtype: str = AUTO,
+) -> Opened:
+    """A model on an engine.
+
+    Args:
+        model: as `find_model` takes it.
+        engine: one of ENGINES. "torch" runs a checkpoint; the others a bundle, which a
+            checkpoint may have in the cache; "auto" is the first of its device's PREFERENCE that
+            can, and the next one, with a note, where opening that fails. An engine that is named
+            is never replaced.
+        device: "cpu", "cuda", or "auto": CUDA where the engine has it.
+        threads: of the engine on the CPU; None is the engine's own choice.
+        dtype: one of DTYPES, that the steps are to be computed in. Of a bundle it is what it was
+            exported in; a checkpoint runs in fp32 on a CPU, and on CUDA in fp32, fp16 or, for
+            "auto", bf16.
+    Raises:
+        UsageError: no such model, engine, device or dtype, or they do not fit.
+        IntegrityError: a checkpoint or bundle is damaged.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine is {engine!r}, not one of {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise UsageError(f"device is {device!r}, not one of {', '.join(DEVICES)}")
+    if dtype not in (AUTO, *DTYPES):
+        raise UsageError(f"dtype is {dtype!r}, not one of {', '.join((AUTO, *DTYPES))}")
+    source = find_model(model)
+    if engine != AUTO:
+        return _open(source, engine, device, threads, dtype)
+    able = _able(source, device)
+    notes: list[str] = []
+    if source.bundle is None:
+        notes.append(f"{able[0][0]} runs the checkpoint: no export yet ({source.how_to_export})")
+    for (name, place), after in zip(able, [*able[1:], None], strict=True):
+        try:
+            opened = _open(source, name, place, threads, dtype)
+        except IntegrityError:
+            raise  # what is damaged is said, and not passed over
+        except (MReactorError, RuntimeError) as error:
+            if after is None:
+                raise
+            why = error.problem if isinstance(error, MReactorError) else str(error).splitlines()[0]
+            notes.append(f"{name} cannot run on {place}: {why}; {after[0]} on {after[1]} instead")
+        else:
+            return replace(opened, notes=(*notes, *opened.notes))
+    raise AssertionError("one engine is always tried")
+
+
+def _able(source: Source, device: str) -> list[tuple[str, str]]:
+    """Engine and device of all that `auto` may take, the best first; never none."""
+    places = (CUDA, CPU) if device == AUTO else (device,)
+    found = [
+        (engine, place)
+        for place in places
+        for engine in PREFERENCE[place]
+        if source.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
+    ]
+    # A bundle without ONNX Runtime: opening it says what to install.
+    return found or [(ONNX, CPU if device == AUTO else device)]
+
+
+def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
+    """On this engine and no other."""
+    if engine in CUDA_ONLY and device == CPU:
+        raise UsageError(f"{engine} runs on CUDA only", fix="use another --engine on a CPU")
+    if engine in CUDA_ONLY and not torch.cuda.is_available():
+        raise UsageError(
+            f"{engine} runs on CUDA only, and torch sees no such device", fix="use another --engine"
+        )
+    if device == AUTO:
+        device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
+    if engine == TORCH:
+        return Opened(*_open_torch(source, device, threads, dtype), notes=())
+    said: list[str] = []
+    made = _open_bundle(source, engine, device, threads, dtype, said.append)
+    return Opened(*made, notes=tuple(said))
+
+
+def _has_cuda(engine: str) -> bool:
+    if engine == OPENVINO or not torch.cuda.is_available():
+        return False
+    return engine == TORCH or has_provider(CUDA)
+
+
+def _open_torch(
+    source: Source, device: str, threads: int | None, dtype: str
+) -> tuple[Model, Engine]:
+    if source.checkpoint is None or source.sha256 is None:
+        raise UsageError(
+            "a bundle has no checkpoint for the torch engine",
+            source.bundle,
+            "give --model the checkpoint, or --engine onnx",
+        )
+    own_kernels = device == CUDA and HAS_TRITON
+    if dtype == AUTO:
+        dtype = BF16 if own_kernels else FP32
+    elif dtype != FP32 and not own_kernels:
+        raise UsageError(
+            f"the torch engine computes in {FP32} on {device} here, not in {dtype}",
+            fix=f"leave --dtype out, or: {source.how_to_export} --dtype {dtype}",
+        )
+    network = load_checkpoint(source.checkpoint)
+    model = Model(
+        name=source.name,
+        sha256=source.sha256,
+        config=network.config,
+        reaction_mean=network.reaction.mean.clone(),
+        reaction_std=network.reaction.std.clone(),
+        dtype=dtype,
+    )
+    if own_kernels:
+        from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
+
+        return model, TorchCudaEngine(network, dtype)
+    return model, TorchEngine(network, device, threads)
+
+
+def _open_bundle(
+    source: Source,
+    engine: str,
+    device: str,
+    threads: int | None,
+    dtype: str,
+    say: Callable[[str], None],
+) -> tuple[Model, Engine]:
+    if source.bundle is None:
+        raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
+    bundle = open_bundle(source.bundle)
+    info = bundle.info
+    if source.sha256 not in (None, info.checkpoint_sha256):
+        raise IntegrityError("is of another checkpoint", source.bundle, source.how_to_export)
+    if dtype not in (AUTO, info.dtype):
+        again = f"leave --dtype out, or: mreactor-export --model {info.model_name} --dtype {dtype}"
+        raise UsageError(f"was exported in {info.dtype}, not in {dtype}", source.bundle, again)
+    model = Model(
+        name=source.name,
+        sha256=info.checkpoint_sha256,
+        config=info.config,
+        reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
+        reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
+        dtype=info.dtype,
+        graphs=bundle.graphs_sha256,
+        defaults=info.defaults,
+    )
+    files = {name: bundle.graph(name) for name in graphs(info.config)}
+    if engine in CUDA_ONLY:
+        build, profiles = plan_options(bundle)
+        opened = open_tensorrt(
+            engine,
+            files,
+            info.config,
+            model=info.checkpoint_sha256,
+            dtype=info.dtype,
+            profiles=profiles,
+            build=build,
+            shipped=bundle.folder,
+            report=say,
+        )
+        return model, opened
+    if engine == OPENVINO:
+        return model, OpenVinoEngine(files, info.config, device, threads)
+    return model, open_onnxruntime(files, info.config, device, threads, info.session, say)

@@ -1,0 +1,49 @@
+"""A setting in a process of its own: what it says, and how its failures cross over."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fakes.bench_rows import CONFIG, REACTIONS, SETTING
+from fakes.models import random_model
+
+from mreactor_bench.throughput.weights import Weights
+from mreactor_bench.throughput.worker import Worker, out_of_memory
+from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.errors import MReactorError, UsageError
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(random_model(CONFIG), path)
+    return Weights("tiny", checkpoint_hash(path), CONFIG, path)
+
+
+def test_what_goes_wrong_in_a_worker_reaches_the_caller(weights: Weights):
+    with (
+        Worker(weights, replace(SETTING, dtype="bf16", runner="eager")) as worker,
+        pytest.raises(UsageError, match="eager runs in fp32") as raised,
+    ):
+        worker.open()
+    assert "open_runner" in str(raised.value.__cause__)
+    with Worker(weights, SETTING) as worker:
+        assert worker.open().reactions.shape == REACTIONS.shape
+        pid = worker._process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(MReactorError, match=r"ended from outside \(exit -9\)"):
+            worker.call()
+
+
+def test_no_memory_is_known_by_type_and_by_words():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert out_of_memory(raised.value)
+    assert out_of_memory(torch.OutOfMemoryError("CUDA"))
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(Exception("Failed to allocate memory for requested buffer"))
+    assert not out_of_memory(RuntimeError("shapes do not match"))

@@ -1,0 +1,118 @@
+"""The simulated dyads on disk."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mreactor_ref.data.simulated.dataset import HELD_OUT, write_dataset
+from mreactor_ref.data.simulated.listener import STYLES
+from mreactor_ref.data.simulated.sentences import shelf
+from mreactor_ref.errors import UsageError
+from mreactor_ref.features.words import read_words
+from mreactor_ref.signals import SAMPLE_RATE
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_a_dataset_on_disk(tmp_path: Path):
+    seen = []
+    sizes = {"train": 2, "test": 1}
+    write_dataset(tmp_path / "a", sizes, seed=5, progress=lambda i, n: seen.append((i, n)))
+    write_dataset(tmp_path / "b", sizes, seed=5)
+    write_dataset(tmp_path / "c", {"train": 1}, seed=6)
+    write_dataset(tmp_path / "d", {"train": 1}, seed=5)
+    files = contents(tmp_path / "a")
+    assert files == contents(tmp_path / "b")
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    clip = "audio/speaker/session-0000/clip-0.wav"
+    assert files[f"train/{clip}"] != contents(tmp_path / "c")[f"train/{clip}"]
+    alone = contents(tmp_path / "d")  # a session does not depend on how many there are
+    assert all(alone[k] == files[k] for k in alone if k != "dataset.json")
+
+    session = "session-0001"
+    listeners = {
+        f"train/{kind}/listener/{session}/clip-{i}.npy"
+        for kind in ("facial-attributes", "coefficients")
+        for i in range(5)
+    }
+    speaker = {
+        f"train/{kind}/speaker/{session}/clip-0.{suffix}"
+        for kind, suffix in (
+            ("audio", "wav"),
+            ("words", "json"),
+            ("facial-attributes", "npy"),
+            ("coefficients", "npy"),
+        )
+    }
+    assert {name for name in files if name.startswith("train/") and session in name} == (
+        listeners | speaker
+    )
+    record = json.loads(files["dataset.json"])
+    assert (record["seed"], record["fps"], record["sessions"]) == (5, 25.0, sizes)
+    chosen = record["styles"]["train"][session]
+    assert len(set(chosen.values())) == len(chosen) == 5
+    assert set(chosen.values()) < set(STYLES)
+
+
+def test_streams_on_disk_are_of_one_length(tmp_path: Path):
+    write_dataset(tmp_path, {"train": 1, "test": 2}, fps=30.0, listeners=2)
+    texts = {}
+    for split in ("train", "test"):
+        for path in sorted((tmp_path / split / "audio/speaker").rglob("*.wav")):
+            with wave.open(str(path)) as file:
+                assert (file.getframerate(), file.getnchannels()) == (SAMPLE_RATE, 1)
+                seconds = file.getnframes() / SAMPLE_RATE
+            assert 8 <= seconds <= 16
+            name = path.relative_to(tmp_path / split / "audio/speaker").with_suffix("")
+            frames = round(seconds * 30)
+            for kind, width in (("facial-attributes", 25), ("coefficients", 58)):
+                faces = tmp_path / split / kind
+                for face in (faces / "speaker" / name.with_suffix(".npy"),
+                             *(faces / "listener" / name.parent).iterdir()):  # fmt: skip
+                    stream = np.load(face, allow_pickle=False)
+                    assert (stream.shape, stream.dtype) == ((frames, width), np.float32)
+            transcript = read_words(
+                tmp_path / split / "words/speaker" / name.with_suffix(".json"), seconds
+            )
+            assert not transcript.warnings
+            assert all(u.text[-1] in ".!" for u in transcript.utterances)
+            texts.setdefault(split, []).extend(u.text for u in transcript.utterances)
+    assert {shelf(text) for text in texts["test"]} <= set(HELD_OUT["test"])
+    assert not {shelf(text) for text in texts["train"]} & set(HELD_OUT["test"])
+
+
+def test_what_cannot_be_written(tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        write_dataset(tmp_path / "full", {"train": 1})
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["notes.txt"]
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_dataset(tmp_path / "full/notes.txt/data", {"train": 1})
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_dataset(tmp_path / "full/notes.txt", {"train": 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sessions": {}}, "no split has a session"),
+        ({"sessions": {"train": 0}}, "at least one"),
+        ({"sessions": {"../up": 1}}, "not a name"),
+        ({"seed": -1}, "seed"),
+        ({"fps": 0.0}, "fps"),
+        ({"listeners": 7}, "1 to 6"),
+        ({"listeners": 0}, "1 to 6"),
+    ],
+)
+def test_what_cannot_be(tmp_path: Path, arguments: dict, message: str):
+    with pytest.raises(UsageError, match=message):
+        write_dataset(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()

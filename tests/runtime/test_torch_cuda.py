@@ -1,0 +1,72 @@
+"""The torch engine for a GPU, on the CPU: each graph, and a whole loop, against the reference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fakes.models import random_model, small_config
+
+from mreactor_ref.config import ATTENTIONS
+from mreactor_ref.errors import UsageError
+from mreactor_ref.schedule import solver_table
+from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
+from mreactor_runtime.sampling import Sampler, Stepping
+from mreactor_runtime.tensors import (
+    CONDITIONAL,
+    DENOISER,
+    GUIDANCE,
+    MODULATOR,
+    example_inputs,
+    graphs,
+)
+
+SIZES = {"B": 2, "S": 3, "T": 20, "N": 4}
+SCALE = 2.0  # of guidance, which multiplies the rounding of both branches
+BOUNDS = {"fp32": 1e-6, "fp16": 1e-3, "bf16": 8e-3}  # relative L2 of a step at this scale
+TRAJECTORY = {"fp32": 1e-5, "bf16": 2e-2}
+
+
+def error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found.float() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_each_graph_is_the_references(kind, dtype):
+    config = small_config(kind)
+    engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
+    reference = ReferenceEngine(random_model(config))
+    for name, spec in graphs(config).items():
+        inputs = example_inputs(spec, SIZES)
+        if GUIDANCE in inputs:
+            inputs[GUIDANCE] = torch.tensor(SCALE)
+        expected, found = reference.run(name, inputs), engine.run(name, inputs)
+        assert found.keys() == expected.keys()
+        for output, value in expected.items():
+            assert found[output].dtype == torch.float32
+            if name in (CONDITIONAL, DENOISER):
+                assert error(found[output], value) < BOUNDS[dtype], (name, output)
+            else:
+                assert torch.equal(found[output], value), "in float32, as it was"
+
+
+@pytest.mark.parametrize("dtype", TRAJECTORY)
+@pytest.mark.parametrize("guidance", [1.0, SCALE])
+def test_a_whole_loop_stays_near_the_references(dtype, guidance):
+    config = small_config()
+    specs, table = graphs(config), solver_table("dpmsolver++", 10)
+    engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
+    assert isinstance(engine, Stepping)
+    inputs = example_inputs(specs[CONDITIONAL], SIZES)
+    timestep = {"timestep": torch.tensor(table.timesteps)}
+    modulation = engine.run(MODULATOR, timestep)["modulation"]
+    given = (inputs, inputs["noisy"], table, modulation, guidance)
+    found = Sampler(engine, specs).run(*given)
+    expected = Sampler(ReferenceEngine(random_model(config)), specs).run(*given)
+    assert error(found, expected) < TRAJECTORY[dtype]
+
+
+def test_an_unknown_type_is_refused():
+    with pytest.raises(UsageError, match="fp8"):
+        TorchCudaEngine(random_model(small_config()), "fp8", device="cpu")
