@@ -183,7 +183,9 @@ def test_reactions_are_those_of_the_reactor():
     runs, one = runner(), dyad(0)
     setting = Setting("ddpm", "logsnr", 6, guidance_scale=0.5)
     ours = runs.react(runs.encode(one, samples=3, seed=4), setting)
-    theirs = runs.reactor.generate(one.clip, 3, 4, "ddpm", 6, 0.5, timestep_spacing="logsnr")
+    theirs = runs.reactor.generate(
+        one.clip, samples=3, seed=4, scheduler="ddpm", steps=6, guidance_scale=0.5
+    )
     np.testing.assert_array_equal(solvers_measure.natural(runs.reactor, ours), theirs.attributes)
 
 

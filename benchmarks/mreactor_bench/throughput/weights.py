@@ -20,7 +20,8 @@ from mreactor_ref.checkpoint import (
 )
 from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.bundle import MANIFEST, BundleInfo, SolverDefaults, open_bundle, write_bundle
+from mreactor_ref.schedule import Solver
+from mreactor_runtime.bundle import MANIFEST, BundleInfo, open_bundle, write_bundle
 
 if TYPE_CHECKING:  # `Weights` crosses into processes that time how long torch takes to import
     from mreactor_ref.model import MReactor
@@ -45,7 +46,7 @@ class Weights:
     config: ModelConfig
     checkpoint: Path | None
     bundles: Mapping[str, Path] = field(default_factory=dict)
-    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+    defaults: Solver = field(default_factory=Solver)
 
     def graphs_of(self, dtype: str) -> Path:
         """Raises UsageError where there is no export in a dtype."""

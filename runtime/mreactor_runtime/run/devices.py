@@ -1,6 +1,6 @@
 """One run on several devices: a process each, that does a shard, and their manifests together.
 
-    run_on_devices(Path("clips"), Path("reactions"), ["0", "1"], open_run, Options(samples=10))
+    run_on_devices(Path("clips"), Path("reactions"), ["0", "1"], open_run)
 
 A process sees no other CUDA device than its own. On CPUs ("cpu,cpu") the threads are shared out. A
 result is the same as of one process, and a run that was killed goes on with any other devices.
