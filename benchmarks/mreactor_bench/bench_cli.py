@@ -190,9 +190,9 @@ def precision(
         from mreactor_bench.precision.export_tables import precision_tables
 
         network = _network(model, random_weights)
-        found = precision_tables(network, frames, dtypes, click.echo, sensitivity)
+        figures = precision_tables(network, frames, dtypes, click.echo, sensitivity)
         about = {"model": random_weights or model or MINI, "frames": frames}
-        _write(output, "precision", {**about, "command": _command(), "dtypes": found})
+        _write(output, "precision", {**about, "command": _command(), "dtypes": figures})
 
 
 @main.command(context_settings=SETTINGS)
@@ -215,9 +215,9 @@ def forms(
     with one_line_errors(debug):
         from mreactor_bench.precision.export_tables import forms_table
 
-        found = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
+        figures = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
         about = {"model": random_weights or model or MINI, "command": _command()}
-        _write(output, "forms", {**about, "forms": found})
+        _write(output, "forms", {**about, "forms": figures})
 
 
 def _one_model(model: str | None, random_weights: str | None) -> str:

@@ -110,7 +110,7 @@ class Reactor:
 
     @property
     def device_name(self) -> str:
-        """What the engine runs on, for people."""
+        """The name of the device that the engine runs on, for people."""
         if self.engine.device.type == CUDA:
             return torch.cuda.get_device_name(self.engine.device)
         return cpu_name()
@@ -214,7 +214,7 @@ class Reactor:
         return self._tables[key]
 
     def _encode(self, clip: SpeakerClip, priors: Priors, smoothness: float) -> dict[str, Tensor]:
-        """What the denoiser needs of a clip, the mask included, padded to its bucket."""
+        """The denoiser's inputs that depend on the clip, mask included, padded to its bucket."""
         spec, length = self._specs[tensors.ENCODER], bucket(clip.frames)
         inputs = encoder_inputs(clip, priors, length, smoothness, spec, self.config)
         inputs = {name: value.to(self.engine.device) for name, value in inputs.items()}

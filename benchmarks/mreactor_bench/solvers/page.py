@@ -82,7 +82,7 @@ class Solvers:
         return choose(self.verdicts, self.price)
 
     def sentences(self) -> list[str]:
-        """What the report says, before the figures."""
+        """The findings, before the figures."""
         best = self.chosen.row
         same = "is" if best.case == self.current else "is not"
         checks = [
@@ -182,7 +182,7 @@ def _cost(report: Solvers, row: Row) -> float:
 
 
 def to_markdown(report: Solvers) -> str:
-    """What was found, and a table of all settings."""
+    """The report's sentences, and a table of all cases."""
     lines = [*report.sentences(), "", f"| {' | '.join(COLUMNS)} |"]
     lines.append("|---|" + "---:|" * (len(COLUMNS) - 2) + "---|")
     lines += [f"| {' | '.join(cells)} |" for cells in table(report)]
@@ -278,7 +278,7 @@ def page(report: Solvers, svg: str) -> str:
 
 
 def about_text(about: dict[str, Any]) -> str:
-    """What was measured on what, in one line."""
+    """The model, data and machine, in one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
 
 

@@ -24,7 +24,7 @@ from mreactor_runtime.engines.names import AUTO, CPU, CUDA, TORCH
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """The options of a run.
 
     Attributes:
         model: a name or path. random: a config's name, whose weights are then random.

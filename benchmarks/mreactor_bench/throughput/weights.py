@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +116,7 @@ def with_exports(
         "checkpoint_sha256": weights.sha256,
         "config": json.dumps(weights.config.to_dict()),
     }
-    made = dict(weights.bundles)
+    bundles = dict(weights.bundles)
     for dtype in missing:
         say(f"exporting {weights.name} in {dtype}")
         info = BundleInfo(
@@ -130,7 +130,5 @@ def with_exports(
             defaults=weights.defaults,
         )
         files = export_graphs(network, OPSET, metadata, precision=dtype)
-        made[dtype] = write_bundle(folder / dtype, info, files).folder
-    return Weights(
-        *(weights.name, weights.sha256, weights.config, weights.checkpoint, made, weights.defaults)
-    )
+        bundles[dtype] = write_bundle(folder / dtype, info, files).folder
+    return replace(weights, bundles=bundles)
