@@ -28,8 +28,8 @@ sigma, Karras et al. 2022; trailing timesteps, Lin et al. 2023 (table 2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ COSINE_OFFSET = 0.008  # keeps the first steps from having almost no noise
 MAX_BETA = 0.999  # keeps the last step from erasing the sample altogether
 
 SCHEDULERS = ("ddpm", "ddim", "dpmsolver++", "dpmsolver++1", "euler")
-TRAILING, LOG_SNR = "trailing", "logsnr"  # timestep spacings
+TRAILING, LOG_SNR = TIMESTEP_SPACINGS = ("trailing", "logsnr")
 
 
 def alphas_cumprod(train_steps: int = TRAIN_STEPS) -> NDArray[np.float64]:
@@ -107,6 +107,60 @@ class SolverTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def _option(default: Any, allowed: tuple[Any, ...], text: str) -> Any:
+    """A field of `Solver`: its default, the names or the range that is allowed, and its help."""
+    return field(default=default, metadata={"allowed": allowed, "help": text})
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver and its options. The defaults were chosen by measurement: `docs/solvers.md`.
+
+    A new option is added here alone, as a field and where `table` reads it. The options of commands
+    (`sampling_options.solver_options`), the keys of `--compare`, run.json, bundle.json and the
+    reports are made from the fields. `allowed` is what a command takes: names, or the least and
+    the largest number.
+    """
+
+    scheduler: str = _option("dpmsolver++", SCHEDULERS, "The solver of the reverse diffusion.")
+    steps: int = _option(10, (1, 1000), "Steps of the solver.")
+    guidance_scale: float = _option(
+        1.0,
+        (0, 20),
+        "0 ignores the speaker, 1 is no guidance, more follows the speaker more.",
+    )
+    timestep_spacing: str = _option(
+        LOG_SNR, TIMESTEP_SPACINGS, "How the steps are spread over the noise schedule."
+    )
+
+    @property
+    def guided(self) -> bool:
+        """Whether a step has the unconditional branch, which a guidance of 1 does not need."""
+        return self.guidance_scale != 1
+
+    def table(self, train_steps: int = TRAIN_STEPS) -> SolverTable:
+        """The table of this solver.
+
+        Raises:
+            UsageError: an option out of range.
+        """
+        return solver_table(
+            self.scheduler, self.steps, train_steps, timestep_spacing=self.timestep_spacing
+        )
+
+    def changed(self, **changes: Any) -> Solver:
+        """This solver with other options, by name; None leaves one as it is.
+
+        Raises:
+            TypeError: no option has this name.
+        """
+        values = {
+            name: getattr(self, name, None) if value is None else value
+            for name, value in changes.items()
+        }
+        return replace(self, **values)
 
 
 def solver_table(

@@ -15,8 +15,9 @@ from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
-from mreactor_ref.schedule import SCHEDULERS, SPACINGS
+from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, BF16, DEVICES, DTYPES, ENGINES, FP16, FP32
+from mreactor_runtime.sampling_options import solver_options
 
 if TYPE_CHECKING:
     from mreactor_ref.model import MReactor
@@ -72,33 +73,6 @@ WHAT = (
     ),
     click.option("--samples", type=click.IntRange(1, 1000), default=10, help="Reactions a clip."),
 )
-SOLVER = (
-    click.option(
-        "--steps",
-        type=click.IntRange(1, 1000),
-        multiple=True,
-        show_default="the model's",
-        help="Of the solver; may be repeated.",
-    ),
-    click.option(
-        "--scheduler",
-        type=click.Choice(SCHEDULERS),
-        show_default="the model's",
-        help="The solver.",
-    ),
-    click.option(
-        "--timestep-spacing",
-        type=click.Choice(list(SPACINGS)),
-        show_default="the model's",
-        help="Of the steps.",
-    ),
-    click.option(
-        "--guidance-scale",
-        type=click.FloatRange(0, 20),
-        show_default="the model's",
-        help="1 is no guidance, and has no second branch to pay for.",
-    ),
-)
 HOW_OFTEN = (
     click.option("--repeats", type=click.IntRange(1), default=5, help="Timed calls at least."),
     click.option(
@@ -121,7 +95,7 @@ main.add_command(solvers_command)
 
 
 @main.command(context_settings=SETTINGS)
-@with_options(*MODEL, *WHAT, *SOLVER, *HOW_OFTEN)
+@with_options(*MODEL, *WHAT, solver_options(Solver(), repeated=("steps",)), *HOW_OFTEN)
 @click.option(
     "--compare",
     "pair",
@@ -216,9 +190,9 @@ def precision(
         from mreactor_bench.precision.export_tables import precision_tables
 
         network = _network(model, random_weights)
-        found = precision_tables(network, frames, dtypes, click.echo, sensitivity)
+        figures = precision_tables(network, frames, dtypes, click.echo, sensitivity)
         about = {"model": random_weights or model or MINI, "frames": frames}
-        _write(output, "precision", {**about, "command": _command(), "dtypes": found})
+        _write(output, "precision", {**about, "command": _command(), "dtypes": figures})
 
 
 @main.command(context_settings=SETTINGS)
@@ -241,9 +215,9 @@ def forms(
     with one_line_errors(debug):
         from mreactor_bench.precision.export_tables import forms_table
 
-        found = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
+        figures = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
         about = {"model": random_weights or model or MINI, "command": _command()}
-        _write(output, "forms", {**about, "forms": found})
+        _write(output, "forms", {**about, "forms": figures})
 
 
 def _one_model(model: str | None, random_weights: str | None) -> str:

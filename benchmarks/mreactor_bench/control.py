@@ -1,4 +1,4 @@
-"""Whether a reaction follows its prior: the prior alone is changed, all else stays.
+"""Measures whether a reaction follows its prior: that alone is changed, all else stays.
 
 Of each clip the same reaction, from the same noise, is generated again and again: over a range of
 polarities at one intensity, and over a range of intensities at the polarity of the words. Its
@@ -9,7 +9,8 @@ correlation (Spearman), within each clip and over all clips together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from mreactor_ref.data.draws import motion_energy
-from mreactor_ref.data.dyads import Dyad, load_dyads
+from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.emotion.lexicon import sentiment
-from mreactor_ref.emotion.priors import Prior, nearest_emotion
-from mreactor_ref.errors import UsageError
-from mreactor_ref.signals import VALENCE
-from mreactor_runtime.bundle import SolverDefaults
+from mreactor_ref.emotion.priors import Prior, Priors, nearest_emotion
+from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.signals import VALENCE, SpeakerClip
 from mreactor_runtime.reactor import ClipReactions, Reactor
+from mreactor_runtime.sampling_options import Sampling
 
 POLARITIES = tuple(np.linspace(-1, 1, 9).tolist())
 INTENSITIES = tuple(np.linspace(0.5, 1, 6).tolist())
@@ -32,25 +33,8 @@ MIDDLE = 0.75  # the intensity at which polarity is changed
 
 
 @dataclass(frozen=True)
-class Imposed:
-    """A `PriorSource` of one prior: its polarity, or that of the words where it is None."""
-
-    polarity: float | None
-    intensity: float
-    notes: Sequence[str] = ()
-
-    def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
-        """See `PriorSource`."""
-        found = [sentiment(u) if self.polarity is None else self.polarity for u in utterances]
-        return [
-            (Prior("imposed", nearest_emotion(s, self.intensity), s, self.intensity),)
-            for s in found
-        ]
-
-
-@dataclass(frozen=True)
 class Control:
-    """What the changed priors came to.
+    """How reactions followed the priors that were changed.
 
     Attributes:
         rows: what was changed -> "within a clip" and "over all clips", rank correlations; and the
@@ -68,16 +52,23 @@ def measure_control(
     *,
     split: str = "test",
     limit: int | None = None,
-    seed: int = 0,
-    solver: SolverDefaults | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    sampling: Sampling | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Control:
     """Change the priors of clips of a split of a MARS tree, and score what follows.
 
-    Raises: UsageError where the split is missing or no clip of it has words.
+    Args:
+        limit: the first so many clips with words only.
+        sampling: but for `samples`; the reactor's own where left out.
+        progress: called with (what, done, of).
+
+    Raises:
+        UsageError: the split is missing, or no clip of it has words.
+        ClipError: a clip does not fit the model, or its reactions are not finite.
     """
-    tell = report or (lambda what, done, of: None)
-    dyads = load_dyads(data, split, reactor.config, lambda i, n: tell(f"read {split}", i, n))
+    progress = progress or (lambda what, done, of: None)
+    sampling = replace(sampling or reactor.sampling, samples=1)
+    dyads = load_dyads(data, split, reactor.config, partial(progress, f"read {split}"))
     spoken = [dyad for dyad in dyads if dyad.clip.utterances][:limit]
     if not spoken:
         raise UsageError("no clip has words, and so no priors", data)
@@ -90,31 +81,36 @@ def measure_control(
     def valence(reactions: ClipReactions) -> float:
         return float(reactions.attributes[0, :, VALENCE].mean())
 
-    source, follows = reactor.source, ([], [])
-    options = asdict(solver or reactor.model.defaults)
-    try:
-        for i, dyad in enumerate(spoken):
-            polarities = [Imposed(polarity, MIDDLE) for polarity in POLARITIES]
-            intensities = [Imposed(None, intensity) for intensity in INTENSITIES]
-            for imposed, measured, values in zip(
-                (polarities, intensities), (valence, motion), follows, strict=True
-            ):
-                values.append([measured(_react(reactor, dyad, p, seed, options)) for p in imposed])
-            tell("generate", i + 1, len(spoken))
-    finally:
-        reactor.source = source
+    valences: list[list[float]] = []
+    motions: list[list[float]] = []
+    for i, dyad in enumerate(spoken):
+        polarities = [imposed_priors(dyad.clip, polarity, MIDDLE) for polarity in POLARITIES]
+        intensities = [imposed_priors(dyad.clip, None, intensity) for intensity in INTENSITIES]
+        valences.append([valence(_react(reactor, dyad.clip, p, sampling)) for p in polarities])
+        motions.append([motion(_react(reactor, dyad.clip, p, sampling)) for p in intensities])
+        progress("generate", i + 1, len(spoken))
     rows = {
-        "valence with polarity": _correlations(POLARITIES, np.array(follows[0])),
-        "motion with intensity": _correlations(INTENSITIES, np.array(follows[1])),
+        "valence with polarity": _correlations(POLARITIES, np.array(valences)),
+        "motion with intensity": _correlations(INTENSITIES, np.array(motions)),
     }
     return Control(rows, len(spoken))
 
 
+def imposed_priors(clip: SpeakerClip, polarity: float | None, intensity: float) -> Priors:
+    """The same prior for each utterance, of one reaction; None is the polarity of its words."""
+    polarities = [sentiment(u.text) if polarity is None else polarity for u in clip.utterances]
+    row = [Prior("imposed", nearest_emotion(s, intensity), s, intensity) for s in polarities]
+    return (tuple(row),)
+
+
 def _react(
-    reactor: Reactor, dyad: Dyad, imposed: Imposed, seed: int, options: dict[str, object]
+    reactor: Reactor, clip: SpeakerClip, priors: Priors, sampling: Sampling
 ) -> ClipReactions:
-    reactor.source = imposed
-    return reactor.generate(dyad.clip, 1, seed, **options)  # pyright: ignore[reportArgumentType]
+    """The one reaction to a clip. Raises ClipError."""
+    [reactions] = reactor.generate_batch([clip], [priors], sampling)
+    if isinstance(reactions, ClipError):
+        raise reactions
+    return reactions
 
 
 def _correlations(asked: Sequence[float], values: NDArray[np.float64]) -> dict[str, float]:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
-from mreactor_ref.schedule import SCHEDULERS, SPACINGS
+from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
-
-if TYPE_CHECKING:
-    from mreactor_runtime.bundle import SolverDefaults
+from mreactor_runtime.sampling_options import solver_options
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 UTTERANCES = 1000  # whose time is measured
 
-SOLVER = ("scheduler", "steps", "timestep_spacing", "guidance_scale")
 MODEL_OPTIONS = (
     click.option(
         "--data",
@@ -35,10 +32,7 @@ MODEL_OPTIONS = (
     click.option("--device", type=click.Choice(DEVICES), default=AUTO, help="Where it runs."),
     click.option("--limit", type=click.IntRange(2), help="Only the first so many clips."),
     click.option("--seed", type=int, default=0, help="Of the reactions."),
-    click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Another solver."),
-    click.option("--steps", type=click.IntRange(1, 1000), help="Another number of steps."),
-    click.option("--timestep-spacing", type=click.Choice(list(SPACINGS)), help="Of the steps."),
-    click.option("--guidance-scale", type=click.FloatRange(0, 20), help="Another guidance."),
+    solver_options(Solver()),
 )
 REPORT_OPTIONS = (
     click.option("--output", type=FILE, help="Write the report as JSON."),
@@ -55,12 +49,6 @@ def with_options(*options: Callable[..., Any]) -> Callable[[Any], Any]:
         return command
 
     return decorate
-
-
-def changed_solver(defaults: SolverDefaults, options: dict[str, Any]) -> SolverDefaults:
-    """The model's own solver with what the options change."""
-    given = {name: options[name] for name in SOLVER if options[name] is not None}
-    return replace(defaults, **given)
 
 
 @click.group(context_settings=SETTINGS)
@@ -82,9 +70,9 @@ def reactions(
     limit: int | None,
     seed: int,
     samples: int,
+    solver: dict[str, Any],
     output: Path | None,
     debug: bool,
-    **solver: Any,
 ) -> None:
     """Score a model with the challenge's measures, beside its four trivial predictors.
 
@@ -96,18 +84,9 @@ def reactions(
         from mreactor_bench.report import markdown
         from mreactor_runtime.reactor import Reactor
 
-        reactor = Reactor.open(model, engine, device=device)
-        with progress_bar() as report:
-            quality = measure(
-                reactor,
-                data,
-                split=split,
-                samples=samples,
-                seed=seed,
-                limit=limit,
-                solver=changed_solver(reactor.model.defaults, solver),
-                report=report,
-            )
+        reactor = Reactor.open(model, engine, device=device, samples=samples, seed=seed, **solver)
+        with progress_bar() as progress:
+            quality = measure(reactor, data, split=split, limit=limit, progress=progress)
         click.echo(f"{quality.clips} clips of {split}, {samples} reactions each")
         click.echo(markdown(quality.rows, "predictor"))
         for name, better in beats_trivial(quality, reactor.model.name).items():
@@ -127,9 +106,9 @@ def control(
     device: str,
     limit: int | None,
     seed: int,
+    solver: dict[str, Any],
     output: Path | None,
     debug: bool,
-    **solver: Any,
 ) -> None:
     """Change nothing but a reaction's prior, and see whether the reaction follows.
 
@@ -141,18 +120,21 @@ def control(
         from mreactor_bench.report import markdown
         from mreactor_runtime.reactor import Reactor
 
-        reactor = Reactor.open(model, engine, device=device)
-        chosen = changed_solver(reactor.model.defaults, solver)
-        with progress_bar() as report:
-            found = measure_control(
-                reactor, data, split=split, limit=limit, seed=seed, solver=chosen, report=report
-            )
-        click.echo(f"{found.clips} clips of {split}")
-        click.echo(markdown(found.rows, "rank correlation"))
-        setting = {"model": model, "checkpoint_sha256": reactor.model.sha256, **asdict(chosen)}
-        where = {"engine": reactor.engine.name, "device": reactor.device_name}
-        about = {"setting": {**setting, **where, "seed": seed, "split": split}}
-        _write(output, "control", asdict(found) | about)
+        reactor = Reactor.open(model, engine, device=device, seed=seed, **solver)
+        with progress_bar() as progress:
+            figures = measure_control(reactor, data, split=split, limit=limit, progress=progress)
+        click.echo(f"{figures.clips} clips of {split}")
+        click.echo(markdown(figures.rows, "rank correlation"))
+        setting = {
+            "model": model,
+            "checkpoint_sha256": reactor.model.sha256,
+            **asdict(reactor.sampling.solver),
+            "engine": reactor.engine.name,
+            "device": reactor.device_name,
+            "seed": seed,
+            "split": split,
+        }
+        _write(output, "control", asdict(figures) | {"setting": setting})
 
 
 @evaluate.command(context_settings=SETTINGS)

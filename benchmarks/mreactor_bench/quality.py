@@ -1,9 +1,10 @@
-"""How good the reactions are: the challenge's measures, beside its four trivial predictors."""
+"""Scores reactions with the challenge's measures, beside its four trivial predictors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.table import evaluate
 from mreactor_ref.metrics.trivial import TrainingMeans, training_means, trivial_predictions
 from mreactor_ref.signals import REACTION_ATTRIBUTES
-from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling_options import Sampling
 
 
 @dataclass(frozen=True)
@@ -38,50 +39,47 @@ def measure(
     data: Path,
     *,
     split: str = "test",
-    samples: int = 10,
-    seed: int = 0,
     limit: int | None = None,
-    solver: SolverDefaults | None = None,
-    smoothness: float = 0.0,
-    report: Callable[[str, int, int], None] | None = None,
+    sampling: Sampling | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Quality:
     """Score a model on a split of a MARS tree; the mean predictors learn from its `train`.
 
     Args:
-        limit: the first so many clips only. report: called with (what, done, of).
-    Raises: UsageError where a split is missing, or a speaker has no face for mime and FRSyn.
+        limit: the first so many clips only.
+        sampling: the reactor's own where left out.
+        progress: called with (what, done, of).
+
+    Raises:
+        UsageError: a split is missing, or a speaker has no face for mime and FRSyn.
     """
-    tell = report or (lambda what, done, of: None)
-    dyads = load_dyads(data, split, reactor.config, lambda i, n: tell(f"read {split}", i, n))[
-        :limit
-    ]
-    solver = solver or reactor.model.defaults
+    progress = progress or (lambda what, done, of: None)
+    sampling = sampling or reactor.sampling
+    read = partial(progress, f"read {split}")
+    dyads = load_dyads(data, split, reactor.config, read)[:limit]
     predictions = []
     for i, dyad in enumerate(dyads):
-        reactions = reactor.generate(
-            dyad.clip, samples, seed, **asdict(solver), smoothness=smoothness
-        )
-        predictions.append(reactions.attributes)
-        tell("generate", i + 1, len(dyads))
+        predictions.append(reactor.generate(dyad.clip, sampling).attributes)
+        progress("generate", i + 1, len(dyads))
     speakers = [_speaker(dyad) for dyad in dyads]
     appropriate = [list(dyad.reactions[..., REACTION_ATTRIBUTES]) for dyad in dyads]
     predicted = {reactor.model.name: predictions}
-    predicted |= trivial_predictions(speakers, _means(data), samples, seed)
+    predicted |= trivial_predictions(speakers, _means(data), sampling.samples, sampling.seed)
     rows = {}
     for i, (name, values) in enumerate(predicted.items()):
         rows[name] = evaluate(values, appropriate, speakers, reactor.config.fps)
-        tell("score", i + 1, len(predicted))
+        progress("score", i + 1, len(predicted))
     setting = {
         "model": reactor.model.name,
         "checkpoint_sha256": reactor.model.sha256,
         "engine": reactor.engine.name,
         "device": reactor.device_name,
-        **asdict(solver),
-        "smoothness": smoothness,
-        "seed": seed,
+        **asdict(sampling.solver),
+        "smoothness": sampling.smoothness,
+        "seed": sampling.seed,
         "split": split,
     }
-    return Quality(rows, len(dyads), samples, setting)
+    return Quality(rows, len(dyads), sampling.samples, setting)
 
 
 def _speaker(dyad: Dyad) -> Any:
@@ -101,9 +99,9 @@ def _means(data: Path) -> TrainingMeans:
 
 def beats_trivial(quality: Quality, model: str) -> dict[str, bool]:
     """Whether the model is better than every trivial predictor, in FRCorr and in FRDist."""
-    own = quality.rows[model]
+    scores = quality.rows[model]
     others = [row for name, row in quality.rows.items() if name != model]
     return {
-        "FRCorr": all(own["FRCorr"] > row["FRCorr"] for row in others),
-        "FRDist": all(own["FRDist"] < row["FRDist"] for row in others),
+        "FRCorr": all(scores["FRCorr"] > row["FRCorr"] for row in others),
+        "FRDist": all(scores["FRDist"] < row["FRDist"] for row in others),
     }

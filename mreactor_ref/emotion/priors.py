@@ -99,6 +99,10 @@ class Prior:
             raise UsageError(f"intensity is {self.intensity}, not 0 to 1")
 
 
+# Of each reaction to a clip, the prior of each utterance: S x U.
+Priors = tuple[tuple[Prior, ...], ...]
+
+
 class PriorSource(Protocol):
     """Finds the subjects of utterances, and their priors."""
 
@@ -117,7 +121,7 @@ class PriorSource(Protocol):
 
 def assign(
     utterances: Sequence[Utterance], source: PriorSource, samples: int, seed: int, clip_id: str
-) -> tuple[tuple[Prior, ...], ...]:
+) -> Priors:
     """Each reaction's prior for each utterance, S x U.
 
     Every reaction has an outlook in [0, 1), and takes of each utterance's subjects, ordered from

@@ -17,7 +17,7 @@ from typing import Any
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
-from mreactor_ref.schedule import LOG_SNR
+from mreactor_ref.schedule import Solver
 from mreactor_ref.signals import REACTION
 from mreactor_runtime.folders import check_writable, write_folder
 from mreactor_runtime.onnx_files import AGAIN, check_onnx
@@ -32,16 +32,6 @@ OPTIMIZATION_LEVELS = (
     *("ORT_ENABLE_LAYOUT", "ORT_ENABLE_ALL"),
 )
 EXECUTION_MODES = ("ORT_SEQUENTIAL", "ORT_PARALLEL")
-
-
-@dataclass(frozen=True)
-class SolverDefaults:
-    """What a run takes when it is not told otherwise. How it was found: `docs/solvers.md`."""
-
-    scheduler: str = "dpmsolver++"
-    steps: int = 10
-    guidance_scale: float = 1.0
-    timestep_spacing: str = LOG_SNR
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ class BundleInfo:
         model_name: the name or path that was exported, for people.
         config: fixes the table of tensors, which the manifest repeats.
         checkpoint_sha256: of the checkpoint that the graphs came from.
-        defaults: of the solver.
+        defaults: the solver of a run that is not told otherwise.
         reaction_mean, reaction_std: (83) each, from standardised channels to natural units.
         opset: of the ONNX files. dtype: "fp32", "mixed", "fp16" or "bf16".
         session: how ONNX Runtime opens the graphs.
@@ -90,7 +80,7 @@ class BundleInfo:
     reaction_std: tuple[float, ...]
     opset: int
     dtype: str = "fp32"
-    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+    defaults: Solver = field(default_factory=Solver)
     session: SessionOptions = field(default_factory=SessionOptions)
     created_by: Mapping[str, str] = field(default_factory=dict)
 
@@ -272,7 +262,7 @@ def _info(manifest: Mapping[str, Any]) -> BundleInfo:
         reaction_std=_channels(manifest["reaction_std"]),
         opset=manifest["opset"],
         dtype=manifest["dtype"],
-        defaults=SolverDefaults(**manifest["defaults"]),
+        defaults=Solver(**manifest["defaults"]),
         session=SessionOptions(**manifest["onnxruntime"]),
         created_by=manifest["created_by"],
     )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mreactor_ref.command import INTERRUPTED, one_line_errors
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
-from mreactor_ref.schedule import SCHEDULERS, SPACINGS
-from mreactor_runtime.bundle import SolverDefaults
+from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
+from mreactor_runtime.sampling_options import not_nan, solver_options
 
 if TYPE_CHECKING:
     from mreactor_runtime.reactor import Reactor
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from mreactor_runtime.run.results import Draw
 
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
-DEFAULTS = SolverDefaults()
 
 
 def _batch_size(context: click.Context, option: click.Parameter, value: str) -> int | None:
@@ -64,34 +62,12 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     help="Of the steps. A bundle has its own; a checkpoint runs in fp32, or on CUDA in bf16.",
 )
 @click.option("--seed", type=int, default=0, help="The same seed gives the same reactions.")
-@click.option(
-    "--scheduler",
-    type=click.Choice(SCHEDULERS),
-    show_default=f"the bundle's, else {DEFAULTS.scheduler}",
-    help="The solver of the reverse diffusion.",
-)
-@click.option(
-    "--steps",
-    type=click.IntRange(1, 1000),
-    show_default=f"the bundle's, else {DEFAULTS.steps}",
-    help="Steps of the solver.",
-)
-@click.option(
-    "--timestep-spacing",
-    type=click.Choice(list(SPACINGS)),
-    show_default=f"the bundle's, else {DEFAULTS.timestep_spacing}",
-    help="How the steps are spread over the noise schedule.",
-)
-@click.option(
-    "--guidance-scale",
-    type=click.FloatRange(0, 20),
-    show_default=f"the bundle's, else {DEFAULTS.guidance_scale:g}",
-    help="0 ignores the speaker, 1 is no guidance, more follows the speaker more.",
-)
+@solver_options(Solver())
 @click.option(
     "--smoothness",
     type=click.FloatRange(-3, 3),
     default=0.0,
+    callback=not_nan,
     help="Of the motion, in deviations from the average of the training data.",
 )
 @click.option(
@@ -152,10 +128,7 @@ def main(
     device: str,
     dtype: str,
     seed: int,
-    scheduler: str | None,
-    steps: int | None,
-    timestep_spacing: str | None,
-    guidance_scale: float | None,
+    solver: dict[str, Any],
     smoothness: float,
     threads: int | None,
     devices: str | None,
@@ -183,9 +156,6 @@ def main(
     Exit codes: 0 done; 2 usage; 3 some clips failed; 4 more than --max-errors failed; 5 a model's
     file is damaged; 130 interrupted (Ctrl-C); 1 anything else.
     """
-    for name, value in (("--guidance-scale", guidance_scale), ("--smoothness", smoothness)):
-        if value is not None and math.isnan(value):
-            raise click.BadParameter("is not a number", param_hint=name)
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
     with one_line_errors(debug):
@@ -198,22 +168,16 @@ def main(
         part = Shard.parse(shard) if shard else None
         check_writable(output)
         options = Options(
-            samples=samples,
-            seed=seed,
-            scheduler=scheduler,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            smoothness=smoothness,
             max_errors=max_errors,
             debug=debug,
-            timestep_spacing=timestep_spacing,
             recovery=recovery,
             batch_size=batch_size,
             resume=resume,
             overlap=overlap,
             shard=part,
         )
-        opens = partial(open_run, model, engine, dtype, recovery, plot, explain_priors)
+        sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
+        opens = partial(open_run, model, engine, dtype, sampling, recovery, plot, explain_priors)
         try:
             if devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
@@ -240,13 +204,21 @@ def open_run(
     model: str,
     engine: str,
     dtype: str,
+    sampling: dict[str, Any],
     recovery: RecoveryOptions,
     plot: bool,
     explain_priors: bool,
     device: str,
     threads: int | None,
 ) -> tuple[Reactor, Draw | None, Explain | None]:
-    """The reactor that the options ask for, and what draws and explains. UsageError: none such."""
+    """The reactor that the options ask for, and what draws and explains.
+
+    Args:
+        sampling: what the user gave; the rest is the model's own.
+
+    Raises:
+        UsageError: there is no such model or engine, or they do not fit.
+    """
     from mreactor_ref.emotion.options import open_recovery
     from mreactor_runtime.reactor import Reactor
     from mreactor_runtime.run.job import explain_with
@@ -258,5 +230,5 @@ def open_run(
         require_matplotlib()
         draw = plot_timeline
     source = open_recovery(recovery)
-    reactor = Reactor.open(model, engine, threads, device, source, dtype)
+    reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
     return reactor, draw, explain_with(source) if explain_priors else None

@@ -13,7 +13,8 @@ from torch import Tensor
 from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
-from mreactor_runtime.bundle import MANIFEST, SolverDefaults, bundle_for, open_bundle
+from mreactor_ref.schedule import Solver
+from mreactor_runtime.bundle import MANIFEST, bundle_for, open_bundle
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import (
     AUTO,
@@ -63,7 +64,7 @@ class Model:
     reaction_std: Tensor
     dtype: str = FP32
     graphs: str | None = None
-    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+    defaults: Solver = field(default_factory=Solver)
 
 
 @dataclass(frozen=True)

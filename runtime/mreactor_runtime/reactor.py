@@ -11,7 +11,7 @@ from outside the engine, so every engine makes the same reactions, up to roundin
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.emotion.priors import Prior, PriorSource, assign
+from mreactor_ref.emotion.priors import Priors, PriorSource, assign
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
-from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.errors import ClipError
 from mreactor_ref.model import to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
-from mreactor_ref.schedule import SolverTable, solver_table
+from mreactor_ref.schedule import Solver, SolverTable
 from mreactor_ref.signals import (
     REACTION,
     REACTION_ATTRIBUTES,
@@ -37,12 +37,12 @@ from mreactor_ref.signals import (
 )
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
-from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.opening import Model, open_model
 from mreactor_runtime.sampling import Sampler
+from mreactor_runtime.sampling_options import Sampling, changed
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ClipReactions(Reactions):
     """
 
     clip_id: str
-    priors: tuple[tuple[Prior, ...], ...]
+    priors: Priors
 
 
 class Reactor:
@@ -62,6 +62,8 @@ class Reactor:
     Attributes:
         source: of the emotion priors; expressive recovery on this machine where left out.
         notes: lines for the user about what `open` chose.
+        sampling: how it samples where a call says nothing else; the model's own solver where left
+            out.
     """
 
     def __init__(
@@ -70,14 +72,16 @@ class Reactor:
         engine: Engine,
         source: PriorSource | None = None,
         notes: tuple[str, ...] = (),
+        sampling: Sampling | None = None,
     ):
         self.model, self.engine, self.notes = model, engine, notes
         self.source = source or ExpressiveRecovery()
+        self.sampling = sampling or Sampling(solver=model.defaults)
         self._specs = tensors.graphs(model.config)
         self._sampler = Sampler(engine, self._specs)
         # Several, so that a GPU waits less for the noise of a clip.
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
-        self._solvers: dict[tuple[str, int, str], tuple[SolverTable, Tensor]] = {}
+        self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
     @classmethod
     def open(
@@ -88,10 +92,17 @@ class Reactor:
         device: str = AUTO,
         source: PriorSource | None = None,
         dtype: str = AUTO,
+        **changes: Any,
     ) -> Reactor:
-        """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`."""
+        """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`.
+
+        Args:
+            changes: of how it samples, by name, such as `samples=3, steps=5`: in place of 10
+                reactions and of the model's own solver.
+        """
         opened = open_model(model, engine, device, threads, dtype)
-        return cls(opened.model, opened.engine, source, opened.notes)
+        sampling = changed(Sampling(solver=opened.model.defaults), **changes)
+        return cls(opened.model, opened.engine, source, opened.notes, sampling)
 
     @property
     def config(self) -> ModelConfig:
@@ -99,137 +110,92 @@ class Reactor:
 
     @property
     def device_name(self) -> str:
-        """What the engine runs on, for people."""
+        """The name of the device that the engine runs on, for people."""
         if self.engine.device.type == CUDA:
             return torch.cuda.get_device_name(self.engine.device)
         return cpu_name()
 
-    def solver(
-        self,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        timestep_spacing: str | None = None,
-    ) -> SolverDefaults:
-        """The model's own defaults, with what is given in their place. UsageError: out of range."""
-        given = {
-            "scheduler": scheduler,
-            "steps": steps,
-            "guidance_scale": guidance_scale,
-            "timestep_spacing": timestep_spacing,
-        }
-        changed: dict[str, Any] = {name: x for name, x in given.items() if x is not None}
-        solver = replace(self.model.defaults, **changed)
-        self._table(solver)
-        return solver
-
-    def _table(self, solver: SolverDefaults) -> SolverTable:
-        return solver_table(
-            solver.scheduler,
-            solver.steps,
-            self.config.train_steps,
-            timestep_spacing=solver.timestep_spacing,
-        )
-
     def generate(
-        self,
-        clip: SpeakerClip,
-        samples: int = 10,
-        seed: int = 0,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        smoothness: float = 0.0,
-        timestep_spacing: str | None = None,
+        self, clip: SpeakerClip, sampling: Sampling | None = None, **changes: Any
     ) -> ClipReactions:
-        """`samples` reactions to one clip.
+        """Reactions to one clip, from the priors that the reactor's source gives.
 
         Args:
-            seed: with the clip's id it fixes noise and priors.
-            scheduler: one of `schedule.SCHEDULERS`; None is the model's own, and so for `steps`,
-                `timestep_spacing` (one of `schedule.SPACINGS`) and `guidance_scale` (0 ignores the
-                speaker, 1 is no guidance).
-            smoothness: of the motion, in deviations from the training data's mean.
+            sampling: the reactor's own where left out.
+            changes: of it, by name: a field of `Sampling` or of its `Solver`, such as
+                `samples=3, steps=5`. None changes nothing.
+
         Raises:
             UsageError: an option out of range.
+            TypeError: no option has this name.
             ClipError: the clip does not fit the model, or the result is not finite.
         """
-        options = (samples, seed, scheduler, steps, guidance_scale, smoothness, timestep_spacing)
-        made = self.generate_batch([clip], *options)[0]
-        if isinstance(made, ClipError):
-            raise made
-        return made
+        sampling = changed(sampling or self.sampling, **changes)
+        self._table(sampling.solver)  # out of range is said before the source is asked
+        priors = assign(clip.utterances, self.source, sampling.samples, sampling.seed, clip.id)
+        [reactions] = self.generate_batch([clip], [priors], sampling)
+        if isinstance(reactions, ClipError):
+            raise reactions
+        return reactions
 
     def generate_batch(
-        self,
-        clips: Sequence[SpeakerClip],
-        samples: int = 10,
-        seed: int = 0,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        smoothness: float = 0.0,
-        timestep_spacing: str | None = None,
+        self, clips: Sequence[SpeakerClip], priors: Sequence[Priors], sampling: Sampling
     ) -> list[ClipReactions | ClipError]:
-        """`generate` of several clips whose tensors are on the device together.
+        """Reactions to several clips whose tensors are on the device together.
 
         Each goes through the sampler alone, with its reactions as one batch: what fills a GPU are
         reactions times frames, and a library may compute another batch in another order, so that
         the bytes of a clip would depend on its neighbours.
 
-        Returns: for each clip its reactions, or the error that is its own.
-        Raises: UsageError: an option out of range.
-        """
-        if samples < 1:
-            raise UsageError(f"samples is {samples}, not at least 1")
-        solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
-        self._solver_table(solver)
-        found: dict[int, ClipReactions | ClipError] = {}
-        ready: list[_Ready] = []
-        for number, clip in enumerate(clips):
-            try:
-                priors = assign(clip.utterances, self.source, samples, seed, clip.id)
-                encoded = self._encode(clip, priors, bucket(clip.frames), smoothness)
-            except ClipError as error:
-                found[number] = error
-            else:
-                ready.append(_Ready(number, clip, priors, encoded))
-        # All are sampled before the first is waited for; a GPU works on meanwhile.
-        sampled = [self._sample(one, samples, seed, solver) for one in ready]
-        for one, reaction in zip(ready, sampled, strict=True):
-            found[one.number] = _in_natural_units(one, reaction)
-        return [found[number] for number in range(len(clips))]
+        Args:
+            priors: of each clip, as `assign` gives them for `samples` reactions.
 
-    def generate_all(self, clips: Iterable[SpeakerClip], **options: Any) -> Iterator[ClipReactions]:
-        """`generate` of each clip, in order, one at a time."""
-        for clip in clips:
-            yield self.generate(clip, **options)
+        Returns:
+            For each clip its reactions, or the error that is its own.
+
+        Raises:
+            UsageError: an option out of range.
+        """
+        self._table(sampling.solver)
+        results: dict[int, ClipReactions | ClipError] = {}
+        ready: list[_Ready] = []
+        for number, (clip, priors_of_clip) in enumerate(zip(clips, priors, strict=True)):
+            try:
+                encoded = self._encode(clip, priors_of_clip, sampling.smoothness)
+            except ClipError as error:
+                results[number] = error
+            else:
+                ready.append(_Ready(number, clip, priors_of_clip, encoded))
+        # All are sampled before the first is waited for; a GPU works on meanwhile.
+        sampled = [self._sample(one, sampling) for one in ready]
+        for one, reaction in zip(ready, sampled, strict=True):
+            results[one.number] = _in_natural_units(one, reaction)
+        return [results[number] for number in range(len(clips))]
 
     def prepare(
-        self,
-        frames: Sequence[int],
-        samples: int = 10,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        timestep_spacing: str | None = None,
+        self, frames: Sequence[int], sampling: Sampling | None = None, **changes: Any
     ) -> None:
         """Record the sampler for clips of some lengths, so that their first ones need not wait.
 
         The longest comes first, and the others share its memory. Where nothing is recorded, as on a
         CPU, it does nothing.
 
-        Args: frames: the lengths. The others are those that `generate` will be given.
-        Raises: UsageError: an option out of range.
+        Args:
+            frames: the lengths.
+            sampling, changes: those that `generate` will be given.
+
+        Raises:
+            UsageError: an option out of range.
+            TypeError: no option has this name.
         """
-        solver = self.solver(scheduler, steps, guidance_scale, timestep_spacing)
-        table, _ = self._solver_table(solver)
+        sampling = changed(sampling or self.sampling, **changes)
+        table, _ = self._table(sampling.solver)
         sizes = [
             {tensors.CLIPS: 1, tensors.REACTIONS: group.stop - group.start, tensors.FRAMES: length}
             for length in {bucket(count) for count in frames}
-            for group in self._groups(samples, length)
+            for group in self._groups(sampling.samples, length)
         ]
-        self._sampler.prepare(sizes, table, solver.guidance_scale)
+        self._sampler.prepare(sizes, table, sampling.solver.guidance_scale)
 
     def free_memory(self) -> None:
         """Give back what was kept for the next clip: recordings, and the device's cached memory."""
@@ -237,33 +203,31 @@ class Reactor:
         if self.engine.device.type == CUDA:
             torch.cuda.empty_cache()
 
-    def _solver_table(self, solver: SolverDefaults) -> tuple[SolverTable, Tensor]:
+    def _table(self, solver: Solver) -> tuple[SolverTable, Tensor]:
         """The table and the modulation of each of its steps (N, M, D), made once."""
-        key = (solver.scheduler, solver.steps, solver.timestep_spacing)
-        if key not in self._solvers:
-            table = self._table(solver)
+        key = replace(solver, guidance_scale=1.0)  # which changes neither
+        if key not in self._tables:
+            table = solver.table(self.config.train_steps)
             timestep = torch.tensor(table.timesteps, device=self.engine.device)
-            made = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
-            self._solvers[key] = table, made[tensors.MODULATION]
-        return self._solvers[key]
+            outputs = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
+            self._tables[key] = table, outputs[tensors.MODULATION]
+        return self._tables[key]
 
-    def _encode(
-        self, clip: SpeakerClip, priors: Sequence[Sequence[Prior]], length: int, smoothness: float
-    ) -> dict[str, Tensor]:
-        """What the denoiser needs of a clip, the mask included, padded to `length` frames."""
-        spec = self._specs[tensors.ENCODER]
+    def _encode(self, clip: SpeakerClip, priors: Priors, smoothness: float) -> dict[str, Tensor]:
+        """The denoiser's inputs that depend on the clip, mask included, padded to its bucket."""
+        spec, length = self._specs[tensors.ENCODER], bucket(clip.frames)
         inputs = encoder_inputs(clip, priors, length, smoothness, spec, self.config)
         inputs = {name: value.to(self.engine.device) for name, value in inputs.items()}
         encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
-    def _sample(self, one: _Ready, samples: int, seed: int, solver: SolverDefaults) -> Tensor:
+    def _sample(self, one: _Ready, sampling: Sampling) -> Tensor:
         """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
-        made = [
-            self._group(one.clip.id, group, seed, solver, one.encoded)
-            for group in self._groups(samples, bucket(one.clip.frames))
+        parts = [
+            self._group(one, group, sampling)
+            for group in self._groups(sampling.samples, bucket(one.clip.frames))
         ]
-        clean = torch.cat(made, dim=1)[0]
+        clean = torch.cat(parts, dim=1)[0]
         mean, std = self.model.reaction_mean, self.model.reaction_std
         return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
 
@@ -273,29 +237,22 @@ class Reactor:
             return groups(samples, length, self.config.heads)
         return [slice(0, samples)]
 
-    def _group(
-        self,
-        clip_id: str,
-        group: slice,
-        seed: int,
-        solver: SolverDefaults,
-        encoded: dict[str, Tensor],
-    ) -> Tensor:
+    def _group(self, one: _Ready, group: slice, sampling: Sampling) -> Tensor:
         """The standardised reactions of a group, (1, S of the group, T of the bucket, 83)."""
-        table, modulation = self._solver_table(solver)
+        table, modulation = self._table(sampling.solver)
         inputs = {
-            spec.name: _reactions(encoded[spec.name], spec, group)
+            spec.name: _reactions(one.encoded[spec.name], spec, group)
             for spec in self._specs[tensors.DENOISER].inputs
-            if spec.name in encoded
+            if spec.name in one.encoded
         }
         length, numbers = inputs[tensors.MASK].shape[1], range(group.start, group.stop)
 
         def noise(step: int) -> Tensor:
-            places = seed, [clip_id], numbers, step, length, REACTION
-            drawn = reaction_noise(*places, each=self._threads.map)
+            key = sampling.seed, [one.clip.id], numbers, step, length, REACTION
+            drawn = reaction_noise(*key, each=self._threads.map)
             return torch.from_numpy(drawn).to(self.engine.device)
 
-        scale = solver.guidance_scale
+        scale = sampling.solver.guidance_scale
         return self._sampler.run(inputs, noise(INITIAL), table, modulation, scale, noise)
 
 
@@ -305,7 +262,7 @@ class _Ready:
 
     number: int
     clip: SpeakerClip
-    priors: tuple[tuple[Prior, ...], ...]
+    priors: Priors
     encoded: dict[str, Tensor]
 
 

@@ -16,8 +16,9 @@ from mreactor_bench.filters import JUDGED, best_threshold, measure_filters, scor
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.emotion.calibration import read_judged
-from mreactor_runtime.bundle import SolverDefaults
+from mreactor_ref.schedule import Solver
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling_options import Sampling
 
 pytestmark = pytest.mark.usefixtures("quick_priors")
 
@@ -78,8 +79,8 @@ def test_a_model_whose_valence_is_the_polarity_is_seen_to_follow_it(dyads: Path)
     """
     reactor = Reactor(fake_model(), FakeEngine(), source=TwoSubjects())
     source = reactor.source
-    solver = SolverDefaults(guidance_scale=1e-4)
-    found = measure_control(reactor, dyads, limit=2, solver=solver)
+    sampling = Sampling(solver=Solver(guidance_scale=1e-4))
+    found = measure_control(reactor, dyads, limit=2, sampling=sampling)
     assert found.clips == 2
     valence = found.rows["valence with polarity"]
     assert valence["within a clip"] == pytest.approx(1)

@@ -30,9 +30,10 @@ from mreactor_ref.checkpoint import load_checkpoint, save_checkpoint
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
-from mreactor_ref.schedule import solver_table
+from mreactor_ref.schedule import Solver, solver_table
+from mreactor_runtime.sampling_options import changed
 
-BASE = Setting("torch", "fp32", "cpu", 1, 21, 3, "dpmsolver++", 4, "logsnr", 1.0)
+BASE = Setting("torch", "fp32", "cpu", 1, 21, 3, Solver("dpmsolver++", 4))
 SOLVERS = {
     "unguided": {},
     "guided": {"guidance_scale": 2.5, "batch_size": 2},
@@ -65,7 +66,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
 
 
 def with_changes(runner: str, **changes) -> Setting:
-    return Setting(**{**BASE.to_dict(), "runner": runner, **changes})
+    return changed(BASE, runner=runner, **changes)
 
 
 @pytest.mark.parametrize("runner", [PUBLISHED, EAGER, ONNX_ARRAYS, "onnx", COMPILE])

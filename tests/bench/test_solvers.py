@@ -17,11 +17,7 @@ from torch import Tensor
 
 from mreactor_bench.solvers import measure as solvers_measure
 from mreactor_bench.solvers.command import solvers_command
-from mreactor_bench.solvers.measure import (
-    SettingRunner,
-    guided_steps,
-    measure_settings,
-)
+from mreactor_bench.solvers.measure import CaseRunner, guided_steps, measure_cases
 from mreactor_bench.solvers.page import Solvers, draw, page, table, to_markdown, to_values
 from mreactor_bench.solvers.rule import (
     CONVERGED,
@@ -30,18 +26,19 @@ from mreactor_bench.solvers.rule import (
     NOISY_STEPS,
     PUBLISHED,
     Row,
-    Setting,
+    SolverCase,
     adds_noise,
     choose,
-    default_settings,
+    default_cases,
     interval,
     verdicts,
 )
 from mreactor_ref.data.dyads import Dyad
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.schedule import noise_scales, solver_table
+from mreactor_ref.schedule import Solver, noise_scales, solver_table
 from mreactor_ref.signals import REACTION
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling_options import Sampling, changed
 
 SPREAD = 0.5  # the deviation of the data whose solution is known
 TRAIN_STEPS = 1000
@@ -72,8 +69,18 @@ def dyad(number: int, frames: int = 20) -> Dyad:
     )
 
 
-def runner() -> SettingRunner:
-    return SettingRunner(Reactor(fake_model(), GaussianEngine(), source=TwoSubjects()))
+def case_of(
+    scheduler: str,
+    spacing: str,
+    steps: int,
+    guidance_scale: float = 1.0,
+    guidance_interval: tuple[float, float] | None = None,
+) -> SolverCase:
+    return SolverCase(Solver(scheduler, steps, guidance_scale, spacing), guidance_interval)
+
+
+def runner() -> CaseRunner:
+    return CaseRunner(Reactor(fake_model(), GaussianEngine(), source=TwoSubjects()))
 
 
 def errors_of(scheduler: str, spacing: str, counts: tuple[int, ...]) -> list[float]:
@@ -83,7 +90,7 @@ def errors_of(scheduler: str, spacing: str, counts: tuple[int, ...]) -> list[flo
     start = encoded.noise(-1)[0, :, : encoded.dyad.clip.frames]
     found = []
     for count in counts:
-        made = runs.react(encoded, Setting(scheduler, spacing, count))
+        made = runs.react(encoded, case_of(scheduler, spacing, count))
         found.append(solvers_measure.distance(made, start * SPREAD))
     return found
 
@@ -100,30 +107,30 @@ def test_errors_fall_with_the_order_of_the_solver(scheduler: str):
 
 
 def test_the_converged_settings_reach_the_exact_solution():
-    (error,) = errors_of(*CONVERGED[:2], (CONVERGED[2],))
+    (error,) = errors_of(CONVERGED.scheduler, CONVERGED.timestep_spacing, (CONVERGED.steps,))
     assert error < 2e-3
-    ends = [Setting(*CONVERGED)]
-    checks = measure_settings(runner(), [dyad(n) for n in range(3)], ends, samples=2).checks
+    ends = [SolverCase(CONVERGED)]
+    checks = measure_cases(runner(), [dyad(n) for n in range(3)], ends, samples=2).checks
     assert [len(values) for values in checks.values()] == [2, 2]
     assert max(max(values) for values in checks.values()) < 0.01
     assert min(min(values) for values in checks.values()) > 0
 
 
 def test_rows_hold_each_clip_against_the_converged_one_of_its_guidance():
-    settings = [
-        Setting(*PUBLISHED),
-        Setting("dpmsolver++", "logsnr", 10),
-        Setting("ddpm", "trailing", 10),
-        Setting("dpmsolver++", "logsnr", 10, 1.5, (1.0, 100.0)),
-        Setting(*CONVERGED),
-        Setting(*CONVERGED).converged,
-        Setting(*PUBLISHED, 1.5).converged,
+    cases = [
+        SolverCase(PUBLISHED),
+        case_of("dpmsolver++", "logsnr", 10),
+        case_of("ddpm", "trailing", 10),
+        case_of("dpmsolver++", "logsnr", 10, 1.5, (1.0, 100.0)),
+        SolverCase(CONVERGED),
+        SolverCase(CONVERGED).converged,
+        changed(SolverCase(PUBLISHED), guidance_scale=1.5).converged,
     ]
     runs, dyads, told = runner(), [dyad(0), dyad(1, frames=70)], []
-    rows = measure_settings(
-        runs, dyads, list(dict.fromkeys(settings)), samples=2, report=lambda *x: told.append(x)
+    rows = measure_cases(
+        runs, dyads, list(dict.fromkeys(cases)), samples=2, progress=lambda *x: told.append(x)
     ).rows
-    by_name = {row.setting.name: row for row in rows}
+    by_name = {row.case.name: row for row in rows}
     assert by_name["ddpm trailing 10"].distances == ()
     assert by_name["ddpm trailing 10"].distance is None
     assert by_name["dpmsolver++ trailing 1000"].distances == (0.0, 0.0)
@@ -132,8 +139,8 @@ def test_rows_hold_each_clip_against_the_converged_one_of_its_guidance():
     assert all(len(values) == 2 for row in rows for values in row.measures.values())
     ours = by_name["dpmsolver++ logsnr 10"]
     encoded = runs.encode(dyads[1], samples=2, seed=0)
-    end = runs.react(encoded, Setting(*CONVERGED))
-    apart = runs.react(encoded, ours.setting) - end
+    end = runs.react(encoded, SolverCase(CONVERGED))
+    apart = runs.react(encoded, ours.case) - end
     assert ours.distances[1] == pytest.approx(float(apart.norm() / end.norm()))
     guided = by_name["dpmsolver++ logsnr 10 g1.5 in 1 to 100"]
     assert 0 < guided.guided_steps < 10
@@ -141,11 +148,11 @@ def test_rows_hold_each_clip_against_the_converged_one_of_its_guidance():
 
 
 def test_no_clip_is_started_when_time_is_up_but_for_the_first_two():
-    dyads, ends = [dyad(number, frames=8) for number in range(3)], [Setting(*CONVERGED)]
+    dyads, ends = [dyad(number, frames=8) for number in range(3)], [SolverCase(CONVERGED)]
 
     def clips(seconds: float) -> int:
         clock = iter(range(100)).__next__
-        found = measure_settings(
+        found = measure_cases(
             runner(), dyads, ends, samples=2, seconds=seconds, clock=lambda: float(clock())
         )
         assert len(found.rows[0].distances) == found.clips
@@ -157,12 +164,12 @@ def test_no_clip_is_started_when_time_is_up_but_for_the_first_two():
 
 def test_a_setting_without_its_converged_one_is_refused():
     with pytest.raises(ValueError, match="dpmsolver\\+\\+ trailing 1000 must be measured"):
-        measure_settings(runner(), [dyad(0), dyad(1)], [Setting(*PUBLISHED)], samples=2)
+        measure_cases(runner(), [dyad(0), dyad(1)], [SolverCase(PUBLISHED)], samples=2)
 
 
 def test_one_clip_is_too_few():
     with pytest.raises(UsageError, match="1 clip is too few"):
-        measure_settings(runner(), [dyad(0)], [Setting(*CONVERGED)], samples=2)
+        measure_cases(runner(), [dyad(0)], [SolverCase(CONVERGED)], samples=2)
 
 
 def test_a_speaker_without_a_face_is_named():
@@ -176,14 +183,14 @@ def test_reactions_that_are_not_finite_are_no_figure():
     runs = runner()
     encoded = runs.encode(dyad(0), samples=2, seed=0)
     with pytest.raises(ClipError, match=r"clip/0.*ddim trailing 4 ginf gives .* not finite"):
-        runs.react(encoded, Setting("ddim", "trailing", 4, math.inf))
+        runs.react(encoded, case_of("ddim", "trailing", 4, math.inf))
 
 
 def test_reactions_are_those_of_the_reactor():
     runs, one = runner(), dyad(0)
-    setting = Setting("ddpm", "logsnr", 6, guidance_scale=0.5)
-    ours = runs.react(runs.encode(one, samples=3, seed=4), setting)
-    theirs = runs.reactor.generate(one.clip, 3, 4, "ddpm", 6, 0.5, timestep_spacing="logsnr")
+    case = case_of("ddpm", "logsnr", 6, guidance_scale=0.5)
+    ours = runs.react(runs.encode(one, samples=3, seed=4), case)
+    theirs = runs.reactor.generate(one.clip, Sampling(3, 4, solver=case.solver))
     np.testing.assert_array_equal(solvers_measure.natural(runs.reactor, ours), theirs.attributes)
 
 
@@ -192,27 +199,27 @@ def test_guidance_in_an_interval_runs_the_second_branch_there_alone():
     encoded = runs.encode(dyad(0), samples=2, seed=0)
     engine = runs.engine
     assert isinstance(engine, GaussianEngine)
-    setting = Setting("dpmsolver++", "logsnr", 20, 1.5, (1.0, 100.0))
-    tabled = runs.table(setting)
-    guided = guided_steps(setting, tabled, TRAIN_STEPS)
+    case = case_of("dpmsolver++", "logsnr", 20, 1.5, (1.0, 100.0))
+    tabled = runs.table(case)
+    guided = guided_steps(case, tabled, TRAIN_STEPS)
     ratio = (SIGMA / SIGNAL)[tabled.timesteps]
     assert guided == [1 <= r <= 100 for r in ratio]
     engine.calls.clear()
-    runs.react(encoded, setting)
+    runs.react(encoded, case)
     assert [graph == "denoiser" for graph, _ in engine.calls] == guided
-    assert guided_steps(replace(setting, guidance_scale=1.0), tabled, TRAIN_STEPS) == [False] * 20
-    whole = replace(setting, guidance_interval=None)
+    assert guided_steps(changed(case, guidance_scale=1.0), tabled, TRAIN_STEPS) == [False] * 20
+    whole = replace(case, guidance_interval=None)
     assert guided_steps(whole, tabled, TRAIN_STEPS) == [True] * 20
 
 
 def test_an_interval_of_everything_is_guidance_and_one_of_nothing_is_none():
     runs = runner()
     encoded = runs.encode(dyad(0), samples=2, seed=0)
-    whole = Setting("dpmsolver++", "logsnr", 8, 0.5)
+    whole = case_of("dpmsolver++", "logsnr", 8, 0.5)
     everything = replace(whole, guidance_interval=(0.0, math.inf))
     nothing = replace(whole, guidance_interval=(0.0, 1e-9))
     assert torch.equal(runs.react(encoded, everything), runs.react(encoded, whole))
-    free = runs.react(encoded, replace(whole, guidance_scale=1.0))
+    free = runs.react(encoded, changed(whole, guidance_scale=1.0))
     assert torch.equal(runs.react(encoded, nothing), free)
     assert not torch.equal(runs.react(encoded, whole), free)
 
@@ -227,49 +234,54 @@ def test_the_price_of_guidance_is_a_ratio_of_times(monkeypatch: pytest.MonkeyPat
     assert runs.price_of_guidance(encoded, pairs=3) > 0
 
 
-def test_default_settings_are_all_different_and_complete():
-    settings = default_settings()
-    assert len(set(settings)) == len(settings)
+def test_default_cases_are_all_different_and_complete():
+    cases = default_cases()
+    assert len(set(cases)) == len(cases)
     tables = set()
-    for s in settings:
-        made = solver_table(s.scheduler, s.steps, timestep_spacing=s.timestep_spacing)
-        where = (s.guidance_scale, s.guidance_interval)
-        tables.add((made.rows.tobytes(), made.timesteps.tobytes(), where))
-    assert len(tables) == len(settings)
-    assert {s.scheduler for s in settings} == {"ddpm", "ddim", "dpmsolver++"}
-    assert {s.converged for s in settings} | {s.published for s in settings} <= set(settings)
-    assert {s.steps for s in settings if adds_noise(s.scheduler)} == set(NOISY_STEPS)
-    assert {s.guidance_interval for s in settings} == {None, *INTERVALS}
-    assert all(s.guidance_scale == 1 for s in default_settings(guidance_scale=1))
+    for case in cases:
+        s = case.solver
+        table_of_case = solver_table(s.scheduler, s.steps, timestep_spacing=s.timestep_spacing)
+        where = (s.guidance_scale, case.guidance_interval)
+        tables.add((table_of_case.rows.tobytes(), table_of_case.timesteps.tobytes(), where))
+    assert len(tables) == len(cases)
+    solvers = [case.solver for case in cases]
+    assert {s.scheduler for s in solvers} == {"ddpm", "ddim", "dpmsolver++"}
+    published = {SolverCase(replace(PUBLISHED, guidance_scale=s.guidance_scale)) for s in solvers}
+    assert {case.converged for case in cases} | published <= set(cases)
+    assert {s.steps for s in solvers if adds_noise(s.scheduler)} == set(NOISY_STEPS)
+    assert {case.guidance_interval for case in cases} == {None, *INTERVALS}
+    assert all(case.solver.guidance_scale == 1 for case in default_cases(guidance_scale=1))
 
 
-def row(setting: Setting, away: float, corr: float = 2.0, clips: int = 6) -> Row:
-    """Made up: every clip at these means, give or take what is the same for all settings."""
+def row(case: SolverCase, away: float, corr: float = 2.0, clips: int = 6) -> Row:
+    """Made up: every clip at these means, give or take what is the same for all cases."""
     around = np.linspace(-0.01, 0.01, clips)
     same = {name: tuple(1 + around) for name in MEASURES}
-    guided = setting.steps if setting.guidance_scale != 1 else 0
+    guided = case.solver.steps if case.solver.guidance_scale != 1 else 0
     measures = same | {"FRCorr": tuple(corr + around)}
-    return Row(setting, guided, tuple((away + around).tolist()), measures)
+    return Row(case, guided, tuple((away + around).tolist()), measures)
 
 
-PUBLISHED_ROW = row(Setting(*PUBLISHED), 0.10)
-END = row(Setting(*CONVERGED), 0.0)
+PUBLISHED_ROW = row(SolverCase(PUBLISHED), 0.10)
+END = row(SolverCase(CONVERGED), 0.0)
 
 
 def pick(*rows: Row) -> str:
-    return choose(verdicts([PUBLISHED_ROW, END, *rows]), price=1.6).row.setting.name
+    return choose(verdicts([PUBLISHED_ROW, END, *rows]), price=1.6).row.case.name
 
 
 def test_the_rule_takes_the_cheapest_that_is_near_enough_and_not_worse():
-    ten = row(Setting("dpmsolver++", "logsnr", 10), 0.12)
-    twelve = row(Setting("dpmsolver++", "logsnr", 12), 0.09, corr=1.9)
-    fifteen = row(Setting("dpmsolver++", "logsnr", 15), 0.09)
-    nearer = row(Setting("ddim", "logsnr", 15), 0.08)
-    twenty = row(Setting("dpmsolver++", "logsnr", 20), 0.05, corr=2.5)
+    ten = row(case_of("dpmsolver++", "logsnr", 10), 0.12)
+    twelve = row(case_of("dpmsolver++", "logsnr", 12), 0.09, corr=1.9)
+    fifteen = row(case_of("dpmsolver++", "logsnr", 15), 0.09)
+    nearer = row(case_of("ddim", "logsnr", 15), 0.08)
+    twenty = row(case_of("dpmsolver++", "logsnr", 20), 0.05, corr=2.5)
     assert pick(ten, twelve, fifteen, twenty) == "dpmsolver++ logsnr 15"
     assert pick(ten, twelve, fifteen, nearer) == "ddim logsnr 15"
     assert pick(ten, twelve) == "ddim trailing 50"
-    found = {v.row.setting.steps: v for v in verdicts([PUBLISHED_ROW, END, ten, twelve, fifteen])}
+    found = {
+        v.row.case.solver.steps: v for v in verdicts([PUBLISHED_ROW, END, ten, twelve, fifteen])
+    }
     assert set(found) == {50, 10, 12, 15}  # not the converged one
     assert found[10].is_farther
     assert found[10].worse == ()
@@ -278,8 +290,8 @@ def test_the_rule_takes_the_cheapest_that_is_near_enough_and_not_worse():
 
 
 def test_what_adds_noise_or_is_guided_is_not_chosen_and_the_published_is_needed():
-    noisy = Row(Setting("ddpm", "trailing", 5), 0, (), PUBLISHED_ROW.measures)
-    guided = row(Setting("dpmsolver++", "logsnr", 5, 1.5), 0.01)
+    noisy = Row(case_of("ddpm", "trailing", 5), 0, (), PUBLISHED_ROW.measures)
+    guided = row(case_of("dpmsolver++", "logsnr", 5, 1.5), 0.01)
     assert pick(noisy, guided) == "ddim trailing 50"
     with pytest.raises(ValueError, match="ddim trailing 50 was not measured"):
         verdicts([END])
@@ -295,9 +307,9 @@ def held(published: float, converged: float, ours: float, measure: str) -> tuple
         return {name: (1.0,) * 6 for name in MEASURES} | {measure: tuple((mean + spread).tolist())}
 
     rows = [
-        Row(Setting(*PUBLISHED), 0, (0.1,) * 6, values(published)),
-        Row(Setting(*CONVERGED), 0, (0.0,) * 6, values(converged)),
-        Row(Setting("dpmsolver++", "logsnr", 10), 0, (0.1,) * 6, values(ours)),
+        Row(SolverCase(PUBLISHED), 0, (0.1,) * 6, values(published)),
+        Row(SolverCase(CONVERGED), 0, (0.0,) * 6, values(converged)),
+        Row(case_of("dpmsolver++", "logsnr", 10), 0, (0.1,) * 6, values(ours)),
     ]
     verdict = verdicts(rows)[1]
     assert verdict.passes == (verdict.worse == ())
@@ -316,14 +328,14 @@ def test_worse_is_the_bad_side_of_both_the_published_and_the_converged(measure: 
 
 def test_what_other_clips_could_turn_is_in_doubt_and_does_not_pass_and_is_not_worse():
     mixed = Row(
-        Setting("dpmsolver++", "logsnr", 10),
+        case_of("dpmsolver++", "logsnr", 10),
         0,
         (0.05, 0.11, 0.05, 0.15, 0.05, 0.15),
         {name: (0.0, 3.0, 0.0, 3.0, 0.0, 1.0) for name in MEASURES},
     )
     values = {name: (1.0,) * 6 for name in MEASURES}
-    published = Row(PUBLISHED_ROW.setting, 0, (0.1,) * 6, values)
-    verdict = verdicts([published, Row(Setting(*CONVERGED), 0, (0.0,) * 6, values), mixed])[1]
+    published = Row(PUBLISHED_ROW.case, 0, (0.1,) * 6, values)
+    verdict = verdicts([published, Row(SolverCase(CONVERGED), 0, (0.0,) * 6, values), mixed])[1]
     assert verdict.is_in_doubt
     assert not verdict.is_farther
     assert verdict.worse == ()
@@ -340,22 +352,22 @@ def test_the_interval_is_that_of_a_normal_mean():
 
 
 def test_the_cost_counts_what_is_guided():
-    setting = Setting("dpmsolver++", "logsnr", 20, 1.5, (1.0, 100.0))
-    assert Row(setting, 5, (), {}).cost(1.6) == pytest.approx(15 + 5 * 1.6)
+    case = case_of("dpmsolver++", "logsnr", 20, 1.5, (1.0, 100.0))
+    assert Row(case, 5, (), {}).cost(1.6) == pytest.approx(15 + 5 * 1.6)
 
 
 def made_up_report() -> Solvers:
     rows = (
         PUBLISHED_ROW,
         END,
-        row(Setting("dpmsolver++", "logsnr", 10), 0.12),
-        row(Setting("dpmsolver++", "logsnr", 15), 0.09),
-        row(Setting("dpmsolver++", "logsnr", 20), 0.05),
-        Row(Setting("ddpm", "trailing", 20), 0, (), PUBLISHED_ROW.measures),
-        row(Setting("dpmsolver++", "logsnr", 20, 1.5, (1.0, math.inf)), 0.3),
+        row(case_of("dpmsolver++", "logsnr", 10), 0.12),
+        row(case_of("dpmsolver++", "logsnr", 15), 0.09),
+        row(case_of("dpmsolver++", "logsnr", 20), 0.05),
+        Row(case_of("ddpm", "trailing", 20), 0, (), PUBLISHED_ROW.measures),
+        row(case_of("dpmsolver++", "logsnr", 20, 1.5, (1.0, math.inf)), 0.3),
     )
     about = {"model": "m<ini>", "clips": 6}
-    current = Setting("dpmsolver++", "logsnr", 20)
+    current = case_of("dpmsolver++", "logsnr", 20)
     return Solvers(
         about, "mreactor-bench solvers --data x", rows, {"a": (0.01, 0.03)}, 1.6, current
     )

@@ -111,7 +111,8 @@ def test_a_ratio_is_of_seconds_a_clip():
 
 def test_a_setting_is_changed_by_text():
     found = change(SETTING, "engine=onnx, steps=50,guidance-scale=2.5")
-    assert found == replace(SETTING, runner="onnx", steps=50, guidance_scale=2.5)
+    solver = replace(SETTING.solver, steps=50, guidance_scale=2.5)
+    assert found == replace(SETTING, runner="onnx", solver=solver)
     assert change(SETTING, "peer=published").is_peer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 from torch import Tensor
 
 from fakes.engines import FakeEngine, TwoSubjects, fake_model
+from mreactor_ref.emotion.priors import Priors
 from mreactor_ref.errors import ClipError
 from mreactor_ref.signals import COEFFICIENTS, SpeakerClip
 from mreactor_runtime.reactor import ClipReactions, Reactor
+from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.summary import Outcome
+from mreactor_runtime.sampling_options import Sampling, changed
 
 
 class Heard:
@@ -65,13 +69,21 @@ class BatchReactor(Reactor):
         self.room, self.error = room, error
         self.batches: list[int] = []
 
-    def generate_batch(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, clips: Sequence[SpeakerClip], **options: Any
+    def generate_batch(
+        self, clips: Sequence[SpeakerClip], priors: Sequence[Priors], sampling: Sampling
     ) -> list[ClipReactions | ClipError]:
         self.batches.append(len(clips))
         if len(clips) > self.room:
             raise self.error or RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().generate_batch(clips, **options)
+        return super().generate_batch(clips, priors, sampling)
+
+
+def run_options(**values: Any) -> Options:
+    """Options of a run, and of its sampling where it has those names."""
+    of_run = {
+        field.name: values.pop(field.name) for field in fields(Options) if field.name in values
+    }
+    return Options(sampling=changed(Sampling(), **values), **of_run)
 
 
 def reactor(engine: FakeEngine | None = None) -> Reactor:

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes.jobs import BatchReactor, Heard, lines_of, reactor, results_of, write_faces
+from fakes.engines import speaker_clip
+from fakes.jobs import BatchReactor, Heard, lines_of, reactor, results_of, run_options, write_faces
 
+from mreactor_ref.data.clips import ClipFiles
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_runtime.run.batches import Batches, is_out_of_memory
-from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.job import run_job
+from mreactor_runtime.run.reading import Read
 from mreactor_runtime.run.summary import Silent
 
 EIGHT = dict.fromkeys("abcdefgh", 50)
@@ -42,6 +45,12 @@ def clips(tmp_path) -> Path:
     return tmp_path / "clips"
 
 
+def read(frames: int = 60) -> Read:
+    """A clip as a thread has read it."""
+    clip = speaker_clip(frames)
+    return Read(ClipFiles(clip.id), 0.0, None, clip, (), (), (), None)
+
+
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: str(error)[:20])
 def test_every_engine_s_words_for_it_are_known(error):
     assert is_out_of_memory(error)
@@ -53,18 +62,18 @@ def test_other_errors_are_not_taken_for_it(text):
 
 
 def test_batches_have_the_size_that_is_asked_for_and_the_same_bytes(clips, tmp_path):
-    run_job(clips, tmp_path / "one", reactor(), Options(**QUICK))
+    run_job(clips, tmp_path / "one", reactor(), run_options(**QUICK))
     for size, batches in ((1, [1] * 8), (3, [1, 2, 3, 1, 1]), (16, [1, 2, 4, 1])):
         several = BatchReactor()
-        run_job(clips, tmp_path / str(size), several, Options(**QUICK, batch_size=size))
+        run_job(clips, tmp_path / str(size), several, run_options(**QUICK, batch_size=size))
         assert several.batches == batches
         assert results_of(tmp_path / str(size)) == results_of(tmp_path / "one")
 
 
 def test_a_batch_that_does_not_fit_is_halved_once_said_with_the_same_bytes(clips, tmp_path):
-    run_job(clips, tmp_path / "one", reactor(), Options(**QUICK))
+    run_job(clips, tmp_path / "one", reactor(), run_options(**QUICK))
     tight, heard = BatchReactor(room=1), Heard()
-    summary = run_job(clips, tmp_path / "out", tight, Options(**QUICK, batch_size=16), heard)
+    summary = run_job(clips, tmp_path / "out", tight, run_options(**QUICK, batch_size=16), heard)
     assert summary.done == 8
     assert tight.batches == [1, 2, 1, 1, 1, 1, 1, 1, 1]  # tried once, never again
     [said] = [text for text in heard.said if "memory" in text]
@@ -77,12 +86,12 @@ def test_a_clip_too_large_for_the_memory_alone_fails_and_the_others_are_done(tmp
     write_faces(tmp_path / "clips", {"a": 50, "b": 500, "c": 50})
 
     class Tight(BatchReactor):
-        def generate_batch(self, clips, **options):
+        def generate_batch(self, clips, priors, sampling):
             if clips[0].frames > 100:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            return super().generate_batch(clips, **options)
+            return super().generate_batch(clips, priors, sampling)
 
-    summary = run_job(tmp_path / "clips", tmp_path / "out", Tight(), Options(**QUICK))
+    summary = run_job(tmp_path / "clips", tmp_path / "out", Tight(), run_options(**QUICK))
     assert summary.done == 2
     assert summary.failed == {
         "b": "b: no memory for 1 reactions to this clip alone (500 frames) "
@@ -92,13 +101,13 @@ def test_a_clip_too_large_for_the_memory_alone_fails_and_the_others_are_done(tmp
 
 def test_one_bad_clip_of_a_batch_is_found_and_the_others_are_done(clips, tmp_path):
     class Breaks(BatchReactor):
-        def generate_batch(self, clips, **options):
+        def generate_batch(self, clips, priors, sampling):
             if "c" in {clip.id for clip in clips}:
                 raise RuntimeError("device-side assert")
-            return super().generate_batch(clips, **options)
+            return super().generate_batch(clips, priors, sampling)
 
     broken = Breaks()
-    summary = run_job(clips, tmp_path / "out", broken, Options(**QUICK, batch_size=4))
+    summary = run_job(clips, tmp_path / "out", broken, run_options(**QUICK, batch_size=4))
     assert summary.failed == {"c": "c: unexpected RuntimeError: device-side assert"}
     assert summary.done == 7
 
@@ -106,7 +115,7 @@ def test_one_bad_clip_of_a_batch_is_found_and_the_others_are_done(clips, tmp_pat
 def test_an_error_for_all_clips_ends_the_run_from_a_batch_too(clips, tmp_path):
     engine = BatchReactor(room=1, error=UsageError("no such solver"))
     with pytest.raises(UsageError, match="no such solver"):
-        run_job(clips, tmp_path / "out", engine, Options(**QUICK, batch_size=4))
+        run_job(clips, tmp_path / "out", engine, run_options(**QUICK, batch_size=4))
 
 
 @pytest.mark.parametrize(
@@ -123,25 +132,26 @@ def test_an_error_for_all_clips_ends_the_run_from_a_batch_too(clips, tmp_path):
     ],
 )
 def test_auto_takes_what_keeps_a_gpu_busy(device, size, frames, samples, expected):
-    from fakes.engines import speaker_clip
-
     taken = []
+
+    def generate(reads):
+        taken.append(len(reads))
+        return [ClipError("no", read.clip.id) for read in reads]
+
     batches = Batches(
-        lambda clips: taken.append(len(clips)) or [],
+        generate,
         device,
         samples,
         size,
         lambda text: None,
         lambda: None,
     )
-    list(batches.run([speaker_clip(frames)] * 64))
+    list(batches.run([read(frames)] * 64))
     assert taken[0] == expected
     assert sum(taken) == 64
 
 
 def test_what_a_failed_batch_held_is_freed_before_the_next_try():
-    from fakes.engines import speaker_clip
-
     class Held:
         alive = 0
 
@@ -151,10 +161,10 @@ def test_what_a_failed_batch_held_is_freed_before_the_next_try():
         def __del__(self) -> None:
             Held.alive -= 1
 
-    def generate(clips):
+    def generate(reads):
         assert Held.alive == 0
         held = Held()
-        if len(clips) > 1:
+        if len(reads) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         del held
         return [ClipError("no", "a")]
@@ -166,7 +176,7 @@ def test_what_a_failed_batch_held_is_freed_before_the_next_try():
             *(generate, "cpu", 1, 8, lambda text: None),
             free=lambda: freed.append(Held.alive),
         )
-        assert len(list(batches.run([speaker_clip()] * 8))) == 8
+        assert len(list(batches.run([read()] * 8))) == 8
         assert freed == [0, 0, 0]  # 8, 4 and 2 clips; what the sampler keeps goes, too
     finally:
         gc.enable()
@@ -191,7 +201,7 @@ class Watched(Silent):
 def memory_of_a_run(clips: Path, output: Path) -> list[int]:
     """Bytes in memory at the end of each clip."""
     watched = Watched()
-    run_job(clips, output, reactor(), Options(**QUICK), watched)
+    run_job(clips, output, reactor(), run_options(**QUICK), watched)
     return watched.bytes
 
 

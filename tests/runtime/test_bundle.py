@@ -16,10 +16,10 @@ from fakes.engines import CONFIG, bundle_info, onnx_files
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.schedule import Solver
 from mreactor_runtime import bundle as bundle_module
 from mreactor_runtime.bundle import (
     SessionOptions,
-    SolverDefaults,
     bundle_for,
     check_output,
     open_bundle,
@@ -56,7 +56,7 @@ def names(folder: Path) -> list[str]:
 def test_what_is_written_is_what_is_opened(tmp_path):
     info = replace(
         INFO,
-        defaults=SolverDefaults("ddim", 7, 1.5),
+        defaults=Solver("ddim", 7, 1.5),
         reaction_mean=tuple(i / 3 for i in range(83)),
         session=SessionOptions(graph_optimization_level="ORT_ENABLE_BASIC"),
         created_by=versions("torch", "no-such-package"),

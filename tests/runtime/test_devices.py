@@ -16,6 +16,7 @@ from fakes.jobs import (
     open_fake,
     reactor,
     results_of,
+    run_options,
     write_faces,
 )
 
@@ -24,7 +25,7 @@ from mreactor_runtime.run.devices import VISIBLE, places_of, run_on_devices
 from mreactor_runtime.run.job import Options, run_job
 from mreactor_runtime.run.shard import Shard
 
-OPTIONS = Options(samples=2, steps=1)
+OPTIONS = run_options(samples=2, steps=1)
 LENGTHS = {"a": 40, "deep/b": 200, "c": 70, "e": 30, "f": 90}
 
 
@@ -95,7 +96,7 @@ def test_shards_of_a_shard_and_what_an_earlier_run_did(clips, tmp_path):
     output = tmp_path / "out"
     run_job(clips, output, reactor(), OPTIONS)
     (output / "c.npz").unlink()
-    half = Options(samples=2, steps=1, shard=Shard(2, 2))  # c, e
+    half = run_options(samples=2, steps=1, shard=Shard(2, 2))  # c, e
     summary, heard = two_cpus(clips, output, half)
     assert (summary.clips, summary.kept, heard.clips, heard.ids) == (2, 1, 1, ["c"])
     assert {p.name for p in output.glob("*of*")} == {"manifest-2-of-2.jsonl", "run-2-of-2.json"}
@@ -152,7 +153,7 @@ def test_the_run_stops_after_max_errors_of_all_processes(tmp_path):
     write_faces(tmp_path / "clips", {f"{i:02}": 20 for i in range(30)})
     for i in range(6):
         (tmp_path / "clips" / f"{i:02}.npy").write_bytes(b"bad")
-    options = Options(samples=1, steps=1, max_errors=3)
+    options = run_options(samples=1, steps=1, max_errors=3)
     summary, _ = two_cpus(tmp_path / "clips", tmp_path / "out", options, slow)
     assert summary.stopped
     assert len(summary.failed) > 3

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.engines import FakeEngine, TwoSubjects, fake_model, write_clips
-from fakes.jobs import files_in, lines_of, write_faces
+from fakes.jobs import files_in, lines_of, run_options, write_faces
 
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run import outputs, results
-from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.outputs import check_writable
 from mreactor_runtime.run.summary import Outcome
 
@@ -56,7 +56,7 @@ def clips(tmp_path) -> Path:
 
 def test_every_clip_has_its_result_and_its_line(clips, tmp_path):
     output, heard = tmp_path / "new" / "out", Heard()
-    options = Options(samples=3, steps=2, seed=7, guidance_scale=1.0)
+    options = run_options(samples=3, steps=2, seed=7, guidance_scale=1.0)
     summary = run_job(clips, output, reactor(), options, heard)
     assert (summary.clips, summary.done, summary.reactions) == (3, 3, 9)
     assert not summary.failed
@@ -89,7 +89,7 @@ def test_every_clip_has_its_result_and_its_line(clips, tmp_path):
 
 
 def test_run_json_says_what_the_run_was(clips, tmp_path):
-    run_job(clips, tmp_path / "out", reactor(), Options(samples=2, steps=2))
+    run_job(clips, tmp_path / "out", reactor(), run_options(samples=2, steps=2))
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["ai_generated"] is True
     assert run["finished"] is True
@@ -116,21 +116,23 @@ def test_run_json_says_what_the_run_was(clips, tmp_path):
 
 def test_a_second_run_gives_the_same_bytes_and_no_dates(clips, tmp_path):
     for name in ("one", "two"):
-        run_job(clips, tmp_path / name, reactor(), Options(samples=2, steps=2))
+        run_job(clips, tmp_path / name, reactor(), run_options(samples=2, steps=2))
     one = files_of(tmp_path / "one")
     assert len(one) == 3
     assert one == files_of(tmp_path / "two")
     with zipfile.ZipFile(tmp_path / "one" / "a.npz") as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-    run_job(clips, tmp_path / "one", reactor(), Options(samples=2, steps=2))  # in the same place
+    run_job(
+        clips, tmp_path / "one", reactor(), run_options(samples=2, steps=2)
+    )  # in the same place
     assert files_of(tmp_path / "one") == one
 
 
 def test_a_result_does_not_depend_on_the_other_clips(clips, tmp_path):
-    run_job(clips, tmp_path / "all", reactor(), Options(samples=2, steps=2))
+    run_job(clips, tmp_path / "all", reactor(), run_options(samples=2, steps=2))
     (clips / "a.wav").unlink()
     (clips / "a.srt").unlink()
-    run_job(clips, tmp_path / "some", reactor(), Options(samples=2, steps=2))
+    run_job(clips, tmp_path / "some", reactor(), run_options(samples=2, steps=2))
     some = files_of(tmp_path / "some")
     assert set(some) == {"c.npz", "deep/er/b.npz"}
     assert some.items() <= files_of(tmp_path / "all").items()
@@ -141,7 +143,7 @@ def test_bad_clips_are_named_and_the_rest_done(clips, tmp_path):
     write_clips(clips, ("twice",))
     (clips / "twice.vtt").write_text("WEBVTT\n")  # two files of words for one clip
     heard = Heard()
-    summary = run_job(clips, tmp_path / "out", reactor(), Options(samples=1, steps=1), heard)
+    summary = run_job(clips, tmp_path / "out", reactor(), run_options(samples=1, steps=1), heard)
     assert summary.done == 3
     assert set(summary.failed) == {"broken", "twice"}
     assert "cannot be read as sound" in summary.failed["broken"]
@@ -155,7 +157,7 @@ def test_bad_clips_are_named_and_the_rest_done(clips, tmp_path):
 
 
 def test_a_clip_that_fails_now_leaves_no_older_result(clips, tmp_path):
-    options = Options(samples=1, steps=1)
+    options = run_options(samples=1, steps=1)
     run_job(clips, tmp_path / "out", reactor(), options)
     (clips / "a.wav").write_bytes(b"overwritten")
     run_job(clips, tmp_path / "out", reactor(), options)
@@ -165,11 +167,15 @@ def test_a_clip_that_fails_now_leaves_no_older_result(clips, tmp_path):
 def test_the_run_stops_after_max_errors(clips, tmp_path):
     for name in ("0", "1", "2", "3"):
         (clips / f"{name}.wav").write_bytes(b"bad")
-    stopped = run_job(clips, tmp_path / "out", reactor(), Options(samples=1, steps=1, max_errors=2))
+    stopped = run_job(
+        clips, tmp_path / "out", reactor(), run_options(samples=1, steps=1, max_errors=2)
+    )
     assert stopped.stopped
     assert (len(stopped.failed), stopped.done) == (3, 0)
     assert len(manifest(tmp_path / "out")) == 3
-    allowed = run_job(clips, tmp_path / "out", reactor(), Options(samples=1, steps=1, max_errors=4))
+    allowed = run_job(
+        clips, tmp_path / "out", reactor(), run_options(samples=1, steps=1, max_errors=4)
+    )
     assert not allowed.stopped
     assert (len(allowed.failed), allowed.done) == (4, 3)
 
@@ -193,24 +199,26 @@ class Broken(FakeEngine):
 
 def test_an_error_nobody_foresaw_fails_its_clip_only(clips, tmp_path):
     engine = Broken(RuntimeError("out of luck"))
-    summary = run_job(clips, tmp_path / "out", reactor(engine), Options(samples=1, steps=1))
+    summary = run_job(clips, tmp_path / "out", reactor(engine), run_options(samples=1, steps=1))
     assert summary.failed == {"c": "c: unexpected RuntimeError: out of luck"}
     assert summary.done == 2
     engine = Broken(RuntimeError("out of luck"))
     with pytest.raises(RuntimeError, match="out of luck"):
-        run_job(clips, tmp_path / "new", reactor(engine), Options(samples=1, steps=1, debug=True))
+        run_job(
+            clips, tmp_path / "new", reactor(engine), run_options(samples=1, steps=1, debug=True)
+        )
 
 
 def test_an_error_of_the_whole_run_ends_it(clips, tmp_path):
     engine = Broken(UsageError("the encoder is of another width"))
     with pytest.raises(UsageError, match="another width"):
-        run_job(clips, tmp_path / "out", reactor(engine), Options(samples=1, steps=1))
+        run_job(clips, tmp_path / "out", reactor(engine), run_options(samples=1, steps=1))
 
 
 def test_ctrl_c_keeps_what_is_done_and_leaves_nothing_half_written(clips, tmp_path):
     engine = Broken(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        run_job(clips, tmp_path / "out", reactor(engine), Options(samples=1, steps=1))
+        run_job(clips, tmp_path / "out", reactor(engine), run_options(samples=1, steps=1))
     assert [line["id"] for line in manifest(tmp_path / "out")] == ["a"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"] is False
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -239,16 +247,16 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(clips, tmp_pa
     (tmp_path / "file").write_text("in the way")
     engine = FakeEngine()
     with pytest.raises(UsageError, match=r"cannot be written.*--output"):
-        run_job(clips, tmp_path / place, reactor(engine), Options(samples=1))
+        run_job(clips, tmp_path / place, reactor(engine), run_options(samples=1))
     assert engine.calls == []
 
 
 def test_options_and_input_are_checked_before_any_work(clips, tmp_path):
     output = tmp_path / "out"
     with pytest.raises(UsageError, match="steps is 0"):
-        run_job(clips, output, reactor(), Options(steps=0))
+        run_job(clips, output, reactor(), run_options(steps=0))
     with pytest.raises(UsageError, match="samples is 0"):
-        Options(samples=0)
+        run_options(samples=0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no clips found"):
         run_job(tmp_path / "empty", output, reactor())
@@ -259,7 +267,7 @@ def test_missing_streams_are_said_once_and_counted(clips, tmp_path):
     (clips / "c.srt").unlink()
     np.save(clips / "c.npy", np.zeros((50, 25), np.float32))
     heard = Heard()
-    summary = run_job(clips, tmp_path / "out", reactor(), Options(samples=1, steps=1), heard)
+    summary = run_job(clips, tmp_path / "out", reactor(), run_options(samples=1, steps=1), heard)
     assert summary.missing == {"face": 2, "words": 1, "face coefficients": 1}
     assert heard.said == [
         "a note",
@@ -277,7 +285,7 @@ def test_warnings_of_the_reader_are_kept_and_the_same_one_is_said_once(tmp_path)
         path.parent.mkdir(exist_ok=True)
         np.save(path, np.zeros((20, 58), np.float32))
     heard = Heard()
-    run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(samples=1, steps=1), heard)
+    run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(samples=1, steps=1), heard)
     said = [text for text in heard.said if "no sound to time the face by" in text]
     assert [text[:3] for text in said] == ["a: "]
     assert all(len(line["warnings"]) == 1 for line in manifest(tmp_path / "out"))
@@ -291,7 +299,7 @@ def test_a_picture_is_drawn_beside_each_result_and_may_fail(clips, tmp_path):
         raise ValueError("no ink")
 
     output = tmp_path / "out"
-    summary = run_job(clips, output, reactor(), Options(samples=1, steps=1), draw=draw)
+    summary = run_job(clips, output, reactor(), run_options(samples=1, steps=1), draw=draw)
     assert summary.done == 3
     assert drawn[2] == ("deep/er/b", "deep/er/b", output / "deep" / "er" / "b.png")
     assert "a: no picture of it: ValueError: no ink" in summary.notes
@@ -299,7 +307,7 @@ def test_a_picture_is_drawn_beside_each_result_and_may_fail(clips, tmp_path):
 
 def test_explanations_are_written_beside_each_result(clips, tmp_path):
     output = tmp_path / "out"
-    options = Options(samples=1, steps=1)
+    options = run_options(samples=1, steps=1)
     run_job(clips, output, reactor(), options, explain=lambda clip: [clip.id, len(clip.utterances)])
     found = {p.name: json.loads(p.read_text()) for p in output.rglob("*.priors.json")}
     assert found == {
@@ -323,7 +331,7 @@ def test_a_full_disk_ends_the_run_at_its_first_clip(tmp_path, monkeypatch):
 
     monkeypatch.setattr(results, "write_npz", full)
     with pytest.raises(MReactorError, match=r"out: the disk is full .*what is done is kept"):
-        run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(samples=1, steps=1))
+        run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(samples=1, steps=1))
     assert len(tried) < 3
     assert lines_of(tmp_path / "out" / "manifest.jsonl") == []
     assert files_in(tmp_path / "out") == {"manifest.jsonl", "run.json"}

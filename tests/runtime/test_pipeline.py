@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from fakes.jobs import Heard, SlowEngine, lines_of, reactor, results_of, write_faces
+from fakes.jobs import Heard, SlowEngine, lines_of, reactor, results_of, run_options, write_faces
 
 from mreactor_ref.data.clips import FeatureReader
-from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 
 QUICK: dict[str, Any] = {"samples": 1, "steps": 1}
@@ -122,7 +122,7 @@ def test_a_run_at_once_leaves_what_one_after_the_other_leaves(tmp_path, readers)
     heard = {}
     for overlap in (True, False):
         heard[overlap] = Heard()
-        options = Options(**QUICK, overlap=overlap, readers=readers)
+        options = run_options(**QUICK, overlap=overlap, readers=readers)
         run_job(tmp_path / "clips", tmp_path / str(overlap), reactor(), options, heard[overlap])
     one, other = tmp_path / "True", tmp_path / "False"
     assert results_of(one) == results_of(other)
@@ -139,7 +139,7 @@ def test_a_run_at_once_leaves_what_one_after_the_other_leaves(tmp_path, readers)
 def test_clips_of_a_window_go_longest_first_and_the_manifest_ends_in_order(tmp_path):
     write_faces(tmp_path / "clips", LENGTHS)
     heard = Heard()
-    run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(**QUICK), heard)
+    run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(**QUICK), heard)
     # windows a | b c | d e f g | h, buckets of 64 frames
     assert heard.ids == ["a", "b", "c", "e", "d", "f", "g", "h"]
     assert [line["id"] for line in lines_of(tmp_path / "out" / "manifest.jsonl")] == [*LENGTHS]
@@ -157,7 +157,7 @@ def test_the_manifest_has_each_line_as_soon_as_its_clip_is_done(tmp_path):
             assert (tmp_path / "out" / f"{outcome.clip_id}.npz").is_file()
 
     heard = Looks()
-    run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(**QUICK), heard)
+    run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(**QUICK), heard)
     assert seen == [heard.ids[: i + 1] for i in range(len(LENGTHS))]
 
 
@@ -175,7 +175,7 @@ def test_reading_and_writing_are_hidden_behind_the_sampler(tmp_path, monkeypatch
         output = tmp_path / str(overlap)
         run_job(
             tmp_path / "clips", output, reactor(SlowEngine(0.05)),
-            Options(**QUICK, overlap=overlap), draw=lambda *_: time.sleep(0.04),
+            run_options(**QUICK, overlap=overlap), draw=lambda *_: time.sleep(0.04),
         )  # fmt: skip
         run = json.loads((output / "run.json").read_text())
         seconds[overlap], busy[overlap] = run["seconds"], run["sampler_busy"]
@@ -195,7 +195,7 @@ def test_many_pictures_that_fail_are_not_all_said(tmp_path):
         raise ValueError("no ink")
 
     heard = Heard()
-    run_job(tmp_path / "clips", tmp_path / "out", reactor(), Options(**QUICK), heard, draw)
+    run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(**QUICK), heard, draw)
     said = [text for text in heard.said if "no ink" in text]
     assert len(said) == 20
     assert said[-1].endswith("(no more are said)")

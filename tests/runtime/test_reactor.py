@@ -21,12 +21,12 @@ from fakes.engines import (
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
-from mreactor_ref.emotion.priors import assign, frame_priors
+from mreactor_ref.emotion.priors import Prior, assign, frame_priors
 from mreactor_ref.errors import ClipError, IntegrityError, UsageError
 from mreactor_ref.model import Batch, to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.sampler import sample
-from mreactor_ref.schedule import solver_table
+from mreactor_ref.schedule import Solver, solver_table
 from mreactor_ref.signals import AROUSAL, COEFFICIENTS, REACTION, STREAMS
 from mreactor_runtime import opening
 from mreactor_runtime.batching import SCORE_BYTES
@@ -37,6 +37,7 @@ from mreactor_runtime.engines.torch_cpu import TorchEngine
 from mreactor_runtime.opening import Model
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling import Sampler
+from mreactor_runtime.sampling_options import Sampling
 from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graphs
 
 
@@ -73,7 +74,7 @@ def test_the_known_answer_comes_out_whole(make_engine, frames, samples):
     """Padding, groups of reactions, priors, solver and options: all show in the fake's answer."""
     clip = speaker_clip(frames)
     reactions = fake_reactor(make_engine()).generate(
-        clip, samples, scheduler="ddim", steps=4, guidance_scale=1.5, smoothness=0.5
+        clip, samples=samples, scheduler="ddim", steps=4, guidance_scale=1.5, smoothness=0.5
     )
     assert reactions.attributes.shape == (samples, frames, 25)
     assert reactions.coefficients.shape == (samples, frames, COEFFICIENTS)
@@ -119,9 +120,8 @@ def test_shapes_come_from_the_bucket_and_work_is_done_once():
 def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups():
     """The written-out attention of the reference, at the clip's own length, step by step."""
     clip, samples, seed = speaker_clip(90), 3, 11
-    found = tiny_reactor().generate(
-        clip, samples, seed, scheduler="ddpm", steps=6, guidance_scale=1.7, smoothness=-1.0
-    )
+    solver = Solver("ddpm", steps=6, guidance_scale=1.7)
+    found = tiny_reactor().generate(clip, Sampling(samples, seed, -1.0, solver))
     network = tiny_network()
     priors = assign(clip.utterances, TwoSubjects(), samples, seed, clip.id)
     emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
@@ -163,7 +163,7 @@ def test_the_same_call_gives_the_same_bytes_whatever_ran_before():
     first = reactor.generate(clip, samples=4, steps=3)
     reactor.generate(speaker_clip(200, "other", seed=5), samples=7, steps=3)
     again = reactor.generate(clip, samples=4, steps=3)
-    fresh = next(tiny_reactor().generate_all([clip], samples=4, steps=3))
+    fresh = tiny_reactor().generate(clip, samples=4, steps=3)
     for name in ("attributes", "coefficients"):
         expected = getattr(first, name).tobytes()
         assert getattr(again, name).tobytes() == getattr(fresh, name).tobytes() == expected
@@ -230,13 +230,70 @@ def test_an_option_out_of_range_is_a_usage_error(option, message):
         fake_reactor().generate(speaker_clip(60), **option)
 
 
-def test_the_models_own_solver_is_the_default():
+def test_an_option_that_does_not_exist_is_named():
     reactor = fake_reactor()
-    defaults = reactor.model.defaults
-    assert reactor.solver(None, None, None) == defaults
-    assert reactor.solver("ddim", 7, 0.0) == replace(
-        defaults, scheduler="ddim", steps=7, guidance_scale=0.0
-    )
+    for call in (reactor.generate, lambda clip, **options: reactor.prepare([60], **options)):
+        with pytest.raises(TypeError, match="stpes"):
+            call(speaker_clip(60), stpes=5)
+    assert reactor.engine.calls == []
+
+
+def test_options_are_checked_before_the_source_is_asked():
+    class Unasked(TwoSubjects):
+        def priors(self, utterances):
+            raise AssertionError("asked")
+
+    with pytest.raises(UsageError, match="steps is 0"):
+        Reactor(fake_model(), FakeEngine(), Unasked()).generate(speaker_clip(60), steps=0)
+
+
+def test_the_models_own_solver_is_the_default_option_by_option():
+    defaults = Solver("ddim", 4, 0.5, "trailing")
+    reactor = Reactor(replace(fake_model(), defaults=defaults), FakeEngine(), TwoSubjects())
+    assert reactor.sampling == Sampling(10, 0, 0.0, defaults)
+    reactor.generate(speaker_clip(20))
+    assert reactor.engine.calls[0] == ("modulator", (4,))
+    assert reactor.engine.calls[2:] == [("denoiser", (1, 10, 64, REACTION))] * 4
+    reactor.engine.calls.clear()
+    reactor.generate(speaker_clip(20), steps=3, samples=None, guidance_scale=None)
+    assert reactor.engine.calls[2:] == [("denoiser", (1, 10, 64, REACTION))] * 3
+    reactor.engine.calls.clear()
+    reactor.generate(speaker_clip(20), Sampling(2, solver=Solver(steps=2)), samples=1)
+    assert reactor.engine.calls[2:] == [("conditional", (1, 1, 64, REACTION))] * 2
+
+
+def test_what_open_is_told_takes_the_place_of_the_bundles_defaults(tmp_path):
+    defaults = Solver("ddim", 7, 1.5)
+    info = replace(bundle_info(), defaults=defaults)
+    write_bundle(tmp_path / "bundle", info, onnx_files())
+    assert Reactor.open(tmp_path / "bundle").sampling == Sampling(solver=defaults)
+    told = Reactor.open(tmp_path / "bundle", samples=2, steps=3, scheduler=None)
+    assert told.sampling == Sampling(2, solver=Solver("ddim", 3, 1.5))
+    assert told.model.defaults == defaults
+    with pytest.raises(TypeError, match="stpes"):
+        Reactor.open(tmp_path / "bundle", stpes=3)
+
+
+def test_priors_are_given_with_the_clips():
+    """The fake's answer has the polarity of the prior in it; nobody asks the reactor's source."""
+    reactor, clips = fake_reactor(), [speaker_clip(20), speaker_clip(30, "two")]
+    reactor.source = None
+    sampling = Sampling(2, solver=Solver(steps=1))
+    priors = [
+        tuple(
+            (Prior("given", "joy", polarity, 0.5),) * len(clips[0].utterances) for polarity in row
+        )
+        for row in ((-0.5, 0.0), (0.25, 0.5))
+    ]
+    first, second = reactor.generate_batch(clips, priors, sampling)
+    for reactions, clip in ((first, clips[0]), (second, clips[1])):
+        expected = (
+            expected_coefficients(reactions, clip, 1.0, 0.0) + (999 - LAST_TIMESTEP_OF_4) / 1000
+        )
+        np.testing.assert_allclose(reactions.coefficients[..., 0], expected, atol=1e-5)
+    assert [first.priors, second.priors] == priors
+    with pytest.raises(ValueError, match="zip"):
+        reactor.generate_batch(clips, priors[:1], sampling)
 
 
 # Opening by name, checkpoint and bundle.

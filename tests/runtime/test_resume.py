@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.jobs import Heard, files_in, lines_of, reactor, results_of, write_faces
+from fakes.jobs import Heard, files_in, lines_of, reactor, results_of, run_options, write_faces
 
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.engines.names import AUTO, ENGINES, ONNX, OPENVINO
-from mreactor_runtime.run.job import Options, run_job
-from mreactor_runtime.run.run_json import OF_ENGINES, describe
+from mreactor_runtime.run.job import run_job
+from mreactor_runtime.run.run_json import ENGINE_PACKAGES, describe
 from mreactor_runtime.run.shard import Shard
 
 LENGTHS = {"a": 40, "deep/b": 200, "c.d": 70, "e": 30}
@@ -34,7 +34,7 @@ def clips(tmp_path) -> Path:
 def again(clips: Path, output: Path, **changed) -> tuple[list[str], list[str]]:
     """Run; the clips that were done, and what was said of why."""
     heard = Heard()
-    summary = run_job(clips, output, reactor(), Options(**(QUICK | changed)), heard)
+    summary = run_job(clips, output, reactor(), run_options(**(QUICK | changed)), heard)
     assert summary.kept + summary.done == len(LENGTHS)
     assert heard.clips == summary.done
     assert [line["id"] for line in lines_of(output / "manifest.jsonl")] == sorted(LENGTHS)
@@ -87,7 +87,7 @@ def test_another_model_or_engine_is_a_reason_too(clips, tmp_path):
     other = reactor()
     other.engine.name = "other"  # pyright: ignore
     heard = Heard()
-    summary = run_job(clips, tmp_path / "out", other, Options(**QUICK), heard)
+    summary = run_job(clips, tmp_path / "out", other, run_options(**QUICK), heard)
     assert summary.done == 4
     assert heard.said[0].endswith("made otherwise: engine was fake, now other")
 
@@ -103,17 +103,17 @@ def test_another_export_of_the_same_model_is_a_reason_too(clips, tmp_path, chang
     again(clips, tmp_path / "out")
     other, heard = reactor(), Heard()
     other.model = replace(other.model, **changed)
-    assert run_job(clips, tmp_path / "out", other, Options(**QUICK), heard).done == 4
+    assert run_job(clips, tmp_path / "out", other, run_options(**QUICK), heard).done == 4
     assert heard.said[0].endswith(f"made otherwise: {why}")
 
 
 def test_only_the_packages_of_its_engine_count(clips, tmp_path):
     """Another one that is installed meanwhile changes nothing."""
-    assert set(OF_ENGINES) == set(ENGINES) - {AUTO}
+    assert set(ENGINE_PACKAGES) == set(ENGINES) - {AUTO}
     own = reactor()
     for engine, package in ((ONNX, "onnxruntime"), (OPENVINO, "openvino")):
         own.engine.name = engine  # pyright: ignore
-        known = describe(clips, own, Options(**QUICK), own.solver())["versions"]
+        known = describe(clips, own, own.sampling, run_options(**QUICK))["versions"]
         assert {"onnxruntime", "openvino"} & set(known) == {package}
 
 
@@ -148,7 +148,7 @@ def test_only_what_has_changed_is_done_again(clips, tmp_path):
 def test_a_clip_that_failed_is_tried_again(clips, tmp_path):
     good = (clips / "a.npy").read_bytes()
     (clips / "a.npy").write_bytes(b"broken")
-    summary = run_job(clips, tmp_path / "out", reactor(), Options(**QUICK))
+    summary = run_job(clips, tmp_path / "out", reactor(), run_options(**QUICK))
     assert list(summary.failed) == ["a"]
     (clips / "a.npy").write_bytes(good)
     assert again(clips, tmp_path / "out") == (["a"], [])
@@ -163,17 +163,17 @@ def test_pictures_and_explanations_that_are_not_there_yet_are_made(clips, tmp_pa
         drawn.append(clip.id)
         path.write_bytes(b"")
 
-    run_job(clips, output, reactor(), Options(**QUICK), heard, draw)
+    run_job(clips, output, reactor(), run_options(**QUICK), heard, draw)
     assert sorted(drawn) == sorted(LENGTHS)
     assert "clips that have no .png yet are done again" in heard.said
-    run_job(clips, output, reactor(), Options(**QUICK), None, draw)
+    run_job(clips, output, reactor(), run_options(**QUICK), None, draw)
     assert len(drawn) == 4
 
 
 def test_clips_that_are_gone_leave_the_manifest(clips, tmp_path):
     again(clips, tmp_path / "out")
     (clips / "a.npy").unlink()
-    run_job(clips, tmp_path / "out", reactor(), Options(**QUICK))
+    run_job(clips, tmp_path / "out", reactor(), run_options(**QUICK))
     ids = [line["id"] for line in lines_of(tmp_path / "out" / "manifest.jsonl")]
     assert ids == ["c.d", "deep/b", "e"]
 
@@ -210,7 +210,7 @@ def test_shards_together_are_the_whole_run(clips, tmp_path):
     again(clips, tmp_path / "whole")
     output = tmp_path / "shards"
     for i in (3, 1, 2):  # in any order
-        summary = run_job(clips, output, reactor(), Options(**QUICK, shard=Shard(i, 3)))
+        summary = run_job(clips, output, reactor(), run_options(**QUICK, shard=Shard(i, 3)))
         assert summary.done == summary.clips == (2 if i == 1 else 1)
         ids = [line["id"] for line in lines_of(output / f"manifest-{i}-of-3.jsonl")]
         assert ids == sorted(LENGTHS)[i - 1 :: 3]
@@ -220,11 +220,11 @@ def test_shards_together_are_the_whole_run(clips, tmp_path):
     assert results_of(output) == results_of(tmp_path / "whole")
     assert again(clips, output) == ([], [])  # puts them together
     assert files_in(output) == files_in(tmp_path / "whole")
-    assert run_job(clips, output, reactor(), Options(**QUICK, shard=Shard(1, 2))).kept == 2
+    assert run_job(clips, output, reactor(), run_options(**QUICK, shard=Shard(1, 2))).kept == 2
 
 
 def test_an_empty_shard_is_no_error(clips, tmp_path):
-    summary = run_job(clips, tmp_path / "out", reactor(), Options(**QUICK, shard=Shard(6, 6)))
+    summary = run_job(clips, tmp_path / "out", reactor(), run_options(**QUICK, shard=Shard(6, 6)))
     assert (summary.clips, summary.done, summary.failed) == (0, 0, {})
 
 
@@ -245,10 +245,10 @@ def test_parts_of_a_part_are_the_part():
 KILLED = """
 import sys
 from pathlib import Path
-from fakes.jobs import SlowEngine, reactor
+from fakes.jobs import SlowEngine, reactor, run_options
 from mreactor_runtime.engines.names import AUTO, ENGINES, ONNX, OPENVINO
-from mreactor_runtime.run.job import Options, run_job
-from mreactor_runtime.run.run_json import OF_ENGINES, describe
+from mreactor_runtime.run.job import run_job
+from mreactor_runtime.run.run_json import ENGINE_PACKAGES, describe
 from mreactor_runtime.run.summary import Silent
 
 class Told(Silent):
@@ -256,7 +256,7 @@ class Told(Silent):
         print(outcome.clip_id, flush=True)
 
 run_job(Path(sys.argv[1]), Path(sys.argv[2]), reactor(SlowEngine(0.02)),
-        Options(samples=2, steps=1), Told())
+        run_options(samples=2, steps=1), Told())
 """
 
 
@@ -287,10 +287,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, after, delay)
     done = (output / "manifest.jsonl").read_text().count("\n")
     assert after <= done < 20
     heard = Heard()
-    summary = run_job(tmp_path / "clips", output, reactor(), Options(**QUICK), heard)
+    summary = run_job(tmp_path / "clips", output, reactor(), run_options(**QUICK), heard)
     assert (summary.kept, summary.done) == (done, 20 - done)
     assert not [text for text in heard.said if "done again" in text]
-    run_job(tmp_path / "clips", tmp_path / "whole", reactor(), Options(**QUICK))
+    run_job(tmp_path / "clips", tmp_path / "whole", reactor(), run_options(**QUICK))
     assert results_of(output) == results_of(tmp_path / "whole")
     assert files_in(output) == files_in(tmp_path / "whole")
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mreactor_bench.eval_cli import SETTINGS, with_options
-from mreactor_bench.solvers.rule import STEPS, Setting, default_settings
+from mreactor_bench.solvers.rule import STEPS, SolverCase, default_cases
 from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
 if TYPE_CHECKING:
-    from mreactor_bench.solvers.measure import Report
+    from mreactor_bench.solvers.measure import Progress
     from mreactor_bench.solvers.page import Solvers
     from mreactor_runtime.reactor import Reactor
 
@@ -94,18 +95,18 @@ def solvers_command(
             check_writable(output)
             require_matplotlib()
         reactor = Reactor.open(model, engine, device=device)
-        settings = default_settings(steps, guidance_scale, reactor.config.train_steps)
-        with progress_bar() as tell:
+        cases = default_cases(steps, guidance_scale, reactor.config.train_steps)
+        with progress_bar() as progress:
             report = measure(
                 reactor,
                 data,
-                settings,
+                cases,
                 split=split,
                 limit=limit,
                 samples=samples,
                 seed=seed,
                 seconds=math.inf if minutes is None else 60 * minutes,
-                report=tell,
+                progress=progress,
             )
         click.echo(f"{about_text(report.about)}\n{to_markdown(report)}")
         if output is not None:
@@ -116,31 +117,31 @@ def solvers_command(
 def measure(
     reactor: Reactor,
     data: Path,
-    settings: list[Setting],
+    cases: list[SolverCase],
     *,
     split: str,
     limit: int,
     samples: int,
     seed: int,
     seconds: float,
-    report: Report,
+    progress: Progress,
 ) -> Solvers:
-    """The report of settings, of which the published and the converged are two.
+    """The report of cases, of which the published and the converged are two.
 
-    Raises: UsageError: the split is missing, or a speaker has no face.
+    Raises:
+        UsageError: the split is missing, or a speaker has no face.
     """
     import torch
 
-    from mreactor_bench.solvers.measure import SettingRunner, measure_settings
+    from mreactor_bench.solvers.measure import CaseRunner, measure_cases
     from mreactor_bench.solvers.page import Solvers
     from mreactor_ref.data.dyads import load_dyads
 
-    dyads = load_dyads(data, split, reactor.config, lambda i, n: report(f"read {split}", i, n))
-    dyads = dyads[:limit]
-    runner, defaults = SettingRunner(reactor), reactor.model.defaults
+    dyads = load_dyads(data, split, reactor.config, partial(progress, f"read {split}"))[:limit]
+    runner = CaseRunner(reactor)
     price = runner.price_of_guidance(runner.encode(dyads[0], samples, seed))
-    found = measure_settings(
-        runner, dyads, settings, samples=samples, seed=seed, seconds=seconds, report=report
+    measured = measure_cases(
+        runner, dyads, cases, samples=samples, seed=seed, seconds=seconds, progress=progress
     )
     about = {
         "model": reactor.model.name,
@@ -150,12 +151,10 @@ def measure(
         "threads": torch.get_num_threads(),
         "data": data.name,
         "split": split,
-        "clips": found.clips,
+        "clips": measured.clips,
         "samples": samples,
         "seed": seed,
     }
-    current = Setting(
-        *(defaults.scheduler, defaults.timestep_spacing, defaults.steps, defaults.guidance_scale)
-    )
+    current = SolverCase(reactor.model.defaults)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return Solvers(about, command, found.rows, found.checks, price, current)
+    return Solvers(about, command, measured.rows, measured.checks, price, current)

@@ -17,21 +17,16 @@ from mreactor_bench.solvers.rule import (
     MEASURES,
     PUBLISHED,
     Row,
-    Setting,
+    SolverCase,
     Verdict,
     choose,
     verdicts,
 )
-from mreactor_runtime.report.page import (
-    bullets,
-    document,
-    paragraph,
-    picture,
-    reproduce,
-)
+from mreactor_runtime.report.page import bullets, document, paragraph, picture, reproduce
 from mreactor_runtime.report.page import table as page_table
 from mreactor_runtime.report.timeline import require_matplotlib
 from mreactor_runtime.run.outputs import write_whole
+from mreactor_runtime.sampling_options import flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +70,7 @@ class Solvers:
     rows: tuple[Row, ...]
     checks: Mapping[str, tuple[float, ...]]
     price: float
-    current: Setting
+    current: SolverCase
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -87,50 +82,46 @@ class Solvers:
         return choose(self.verdicts, self.price)
 
     def sentences(self) -> list[str]:
-        """What the report says, before the figures."""
+        """The findings, before the figures."""
         best = self.chosen.row
-        same = "is" if best.setting == self.current else "is not"
+        same = "is" if best.case == self.current else "is not"
         checks = [
             f"{name} is {fmean(values):.2%} away from it ({len(values)} clips)."
             for name, values in self.checks.items()
         ]
         lines = [
-            f"Converged: {' '.join(map(str, CONVERGED))}. {' '.join(checks)}",
-            f"The rule picks {best.setting.name}: distance {best.distance:.2%}. That {same} the "
+            f"Converged: {SolverCase(CONVERGED).name}. {' '.join(checks)}",
+            f"The rule picks {best.case.name}: distance {best.distance:.2%}. That {same} the "
             f"current default, {self.current.name}.",
             f"A step with guidance costs {self.price:.2f} steps without.",
         ]
-        current = [v for v in self.verdicts if v.row.setting == self.current != best.setting]
+        current = [v for v in self.verdicts if v.row.case == self.current != best.case]
         return lines + [f"The current default: {_verdict(verdict)}." for verdict in current]
 
 
 def to_values(report: Solvers) -> dict[str, Any]:
     """The report for JSON: every figure, by clip and as a mean."""
-    judged = {verdict.row.setting: verdict for verdict in report.verdicts}
+    judged = {verdict.row.case: verdict for verdict in report.verdicts}
     return {
         **report.about,
         "command": report.command,
         "price_of_guidance": report.price,
         "checks": {name: list(values) for name, values in report.checks.items()},
-        "current": asdict(report.current),
-        "chosen": asdict(report.chosen.row.setting),
-        "rows": [_row_values(row, report.price, judged.get(row.setting)) for row in report.rows],
+        "current": _case_values(report.current),
+        "chosen": _case_values(report.chosen.row.case),
+        "rows": [_row_values(row, report.price, judged.get(row.case)) for row in report.rows],
     }
 
 
 def _row_values(row: Row, price: float, verdict: Verdict | None) -> dict[str, Any]:
-    setting = asdict(row.setting)
-    if row.setting.guidance_interval is not None:  # JSON has no infinity
-        bounds = row.setting.guidance_interval
-        setting["guidance_interval"] = [x if math.isfinite(x) else None for x in bounds]
     values: dict[str, Any] = {
-        **{"name": row.setting.name, "setting": setting},
+        **{"name": row.case.name, "setting": _case_values(row.case)},
         "guided_steps": row.guided_steps,
         "cost": row.cost(price),
         "distance": row.distance,
         "distance_by_clip": list(row.distances),
         "measures": {name: row.mean(name) for name in row.measures},
-        "measures_by_clip": {name: list(found) for name, found in row.measures.items()},
+        "measures_by_clip": {name: list(values) for name, values in row.measures.items()},
     }
     if verdict is not None:
         values["against_published"] = {
@@ -141,6 +132,14 @@ def _row_values(row: Row, price: float, verdict: Verdict | None) -> dict[str, An
             name: asdict(change) for name, change in verdict.departures.items()
         }
         values["verdict"] = _verdict(verdict)
+    return values
+
+
+def _case_values(case: SolverCase) -> dict[str, Any]:
+    values = flat(case)
+    if case.guidance_interval is not None:  # JSON has no infinity
+        bounds = case.guidance_interval
+        values["guidance_interval"] = [x if math.isfinite(x) else None for x in bounds]
     return values
 
 
@@ -155,19 +154,19 @@ def _verdict(verdict: Verdict) -> str:
 
 def table(report: Solvers) -> list[list[str]]:
     """The cells of each row, as in COLUMNS: the cheapest first."""
-    judged = {verdict.row.setting: verdict for verdict in report.verdicts}
+    judged = {verdict.row.case: verdict for verdict in report.verdicts}
     rows = []
     for row in sorted(
-        report.rows, key=lambda row: (row.setting.guidance_scale, _cost(report, row))
+        report.rows, key=lambda row: (row.case.solver.guidance_scale, _cost(report, row))
     ):
-        verdict = judged.get(row.setting)
+        verdict = judged.get(row.case)
         against = ""
         if verdict is not None:
             away = verdict.distance
             against = f"{away.mean:+.2%} ({away.low:+.2%} to {away.high:+.2%})"
         rows.append(
             [
-                row.setting.name,
+                row.case.name,
                 f"{_cost(report, row):.1f}",
                 "" if row.distance is None else f"{row.distance:.2%}",
                 against,
@@ -183,7 +182,7 @@ def _cost(report: Solvers, row: Row) -> float:
 
 
 def to_markdown(report: Solvers) -> str:
-    """What was found, and a table of all settings."""
+    """The report's sentences, and a table of all cases."""
     lines = [*report.sentences(), "", f"| {' | '.join(COLUMNS)} |"]
     lines.append("|---|" + "---:|" * (len(COLUMNS) - 2) + "---|")
     lines += [f"| {' | '.join(cells)} |" for cells in table(report)]
@@ -199,22 +198,22 @@ def draw(report: Solvers) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, PercentFormatter
 
-    rows = [row for row in report.rows if row.setting.guidance_scale == 1]
-    few = [row for row in rows if row.setting.steps < CONVERGED[2]]
-    ticks = sorted({row.setting.steps for row in few})
+    rows = [row for row in report.rows if not row.case.solver.guided]
+    few = [row for row in rows if row.case.solver.steps < CONVERGED.steps]
+    ticks = sorted({row.case.solver.steps for row in few})
     figure = Figure(figsize=(11, 6.6), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True).ravel()
     for panel, name in zip(panels, (DISTANCE, *MEASURES), strict=True):
         _lines(panel, few, name)
-        for marker, setting in (("s", report.chosen.row.setting), ("D", Setting(*PUBLISHED))):
-            at = [(r.setting.steps, _value(r, name)) for r in few if r.setting == setting]
+        for marker, case in (("s", report.chosen.row.case), ("D", SolverCase(PUBLISHED))):
+            at = [(r.case.solver.steps, _value(r, name)) for r in few if r.case == case]
             panel.plot(*zip(*at, strict=True), marker, ms=9, mfc="none", mec="black")
         if name == DISTANCE:
             panel.set(title="distance from the converged solution", yscale="log")
             panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             panel.yaxis.set_minor_formatter(PercentFormatter(1, decimals=0))
         else:
-            converged = next(row for row in rows if row.setting.is_converged)
+            converged = next(row for row in rows if row.case.is_converged)
             panel.axhline(converged.mean(name), color="0.5", lw=1)
             panel.set(title=f"{name} ({'more' if MEASURES[name] else 'less'} is better)")
         panel.grid(alpha=0.3)
@@ -229,13 +228,14 @@ def draw(report: Solvers) -> Figure:
 
 
 def _lines(panel: Axes, rows: Sequence[Row], name: str) -> None:
-    kinds = dict.fromkeys((r.setting.scheduler, r.setting.timestep_spacing) for r in rows)
-    for scheduler, spacing in kinds:
+    def kind(row: Row) -> tuple[str, str]:
+        return row.case.solver.scheduler, row.case.solver.timestep_spacing
+
+    for scheduler, spacing in dict.fromkeys(kind(row) for row in rows):
         points = sorted(
-            (row.setting.steps, value)
+            (row.case.solver.steps, value)
             for row in rows
-            if (row.setting.scheduler, row.setting.timestep_spacing) == (scheduler, spacing)
-            and (value := _value(row, name)) is not None
+            if kind(row) == (scheduler, spacing) and (value := _value(row, name)) is not None
         )
         if points:
             panel.plot(
@@ -278,7 +278,7 @@ def page(report: Solvers, svg: str) -> str:
 
 
 def about_text(about: dict[str, Any]) -> str:
-    """What was measured on what, in one line."""
+    """The model, data and machine, in one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
 
 

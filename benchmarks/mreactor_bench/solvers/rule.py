@@ -1,6 +1,6 @@
-"""Settings of the sampler, what was measured of each, and the rule that picks one.
+"""Cases, each a solver and where it is guided, and the rule that picks one by their figures.
 
-The rule: the cheapest setting that is no farther from the converged solution than DDIM with 50
+The rule: the cheapest case that is no farther from the converged solution than DDIM with 50
 trailing steps, as published samplers run, and whose measures are not worse than those. Clips are
 the unit: the interval of a mean difference comes from drawing clips again, with replacement.
 """
@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mreactor_ref.schedule import LOG_SNR, SCHEDULERS, SPACINGS, TRAILING, solver_table
+from mreactor_ref.schedule import LOG_SNR, SCHEDULERS, SPACINGS, TRAILING, Solver
+from mreactor_runtime.sampling_options import changed
 
-CONVERGED = ("dpmsolver++", TRAILING, 1000)  # all timesteps of training, second order
-GUIDED_CONVERGED = ("dpmsolver++", LOG_SNR, 200)  # a step with guidance costs more
-PUBLISHED = ("ddim", TRAILING, 50)
+# All timesteps of training, second order; a step with guidance costs more.
+CONVERGED = Solver("dpmsolver++", 1000, guidance_scale=1.0, timestep_spacing=TRAILING)
+GUIDED_CONVERGED = Solver("dpmsolver++", 200, guidance_scale=1.0, timestep_spacing=LOG_SNR)
+PUBLISHED = Solver("ddim", 50, guidance_scale=1.0, timestep_spacing=TRAILING)
 STEPS = (5, 8, 10, 12, 15, 20, 25, 50)
 NOISY_STEPS = (10, 20, 50)  # of solvers that add noise
 GUIDED_STEPS = (10, 20)
@@ -31,41 +33,35 @@ DRAWS, LEVEL = 10_000, 95.0  # of the bootstrap; percent
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a run of the sampler is told.
+class SolverCase:
+    """A solver to measure.
 
     Attributes:
         guidance_interval: least and largest ratio of noise to signal of a step that is guided;
             the other steps have no guidance. None is all steps.
     """
 
-    scheduler: str
-    timestep_spacing: str
-    steps: int
-    guidance_scale: float = 1.0
+    solver: Solver
     guidance_interval: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
-        text = f"{self.scheduler} {self.timestep_spacing} {self.steps}"
-        if self.guidance_scale != 1:
-            text += f" g{self.guidance_scale:g}"
+        solver = self.solver
+        text = f"{solver.scheduler} {solver.timestep_spacing} {solver.steps}"
+        if solver.guided:
+            text += f" g{solver.guidance_scale:g}"
         if self.guidance_interval is not None:
             low, high = self.guidance_interval
             text += f" in {low:g} to {high:g}"
         return text
 
     @property
-    def converged(self) -> Setting:
-        """What it is held against: every step of that is guided."""
-        if self.guidance_scale == 1:
-            return Setting(*CONVERGED)
-        return Setting(*GUIDED_CONVERGED, guidance_scale=self.guidance_scale)
-
-    @property
-    def published(self) -> Setting:
-        """The published sampler's, at the same guidance."""
-        return Setting(*PUBLISHED, guidance_scale=self.guidance_scale)
+    def converged(self) -> SolverCase:
+        """The case that it is held against: every step of that is guided."""
+        if not self.solver.guided:
+            return SolverCase(CONVERGED)
+        scale = self.solver.guidance_scale
+        return SolverCase(replace(GUIDED_CONVERGED, guidance_scale=scale))
 
     @property
     def is_converged(self) -> bool:
@@ -74,7 +70,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a setting, by clip.
+    """The figures of a case, by clip.
 
     Attributes:
         guided_steps: how many of its steps have the second branch.
@@ -82,7 +78,7 @@ class Row:
         measures: name -> value of each clip.
     """
 
-    setting: Setting
+    case: SolverCase
     guided_steps: int
     distances: tuple[float, ...]
     measures: dict[str, tuple[float, ...]]
@@ -97,7 +93,7 @@ class Row:
 
     def cost(self, price: float) -> float:
         """In steps without guidance; one with it costs `price` of them."""
-        return self.setting.steps + (price - 1) * self.guided_steps
+        return self.case.solver.steps + (price - 1) * self.guided_steps
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A setting held against the published sampler.
+    """A case held against the published sampler.
 
     Attributes:
         distance: how much farther it is from the converged solution; negative is nearer.
@@ -154,47 +150,50 @@ def is_worse(measure: str, change: Interval) -> bool:
 
 
 # Other ways to the same solution, which show that the converged ones are converged.
-CHECKS = (Setting("ddim", TRAILING, 1000), Setting(*GUIDED_CONVERGED))
+CHECKS = (SolverCase(replace(CONVERGED, scheduler="ddim")), SolverCase(GUIDED_CONVERGED))
 
 
-def default_settings(
+def default_cases(
     steps: Sequence[int] = STEPS, guidance_scale: float = 1.5, train_steps: int = 1000
-) -> list[Setting]:
-    """All different solvers and spacings, some with guidance, and what they are held against.
+) -> list[SolverCase]:
+    """All different solvers and spacings, some with guidance, and those they are held against.
 
     Schedulers that are the same line under another name, such as "euler" and "ddim", appear once.
 
-    Args: guidance_scale: of the settings with guidance; 1 leaves them out.
+    Args:
+        guidance_scale: of the cases with guidance; 1 leaves them out.
     """
-    held = Setting(*PUBLISHED)
-    found = [held.converged, held]
+    solvers = [CONVERGED, PUBLISHED]
     for scheduler in SCHEDULERS:
         counts = NOISY_STEPS if adds_noise(scheduler) else steps
-        found += [Setting(scheduler, spacing, n) for spacing in SPACINGS for n in counts]
+        solvers += [
+            replace(PUBLISHED, scheduler=scheduler, timestep_spacing=spacing, steps=count)
+            for spacing in SPACINGS
+            for count in counts
+        ]
+    cases = [SolverCase(solver) for solver in solvers]
     if guidance_scale != 1:
-        guided = replace(held, guidance_scale=guidance_scale)
-        found += [guided.converged, guided]
-        found += [Setting("dpmsolver++", LOG_SNR, n, guidance_scale) for n in GUIDED_STEPS]
-        found += [replace(found[-1], guidance_interval=bounds) for bounds in INTERVALS]
-    return _different(found, train_steps)
+        published = SolverCase(replace(PUBLISHED, guidance_scale=guidance_scale))
+        converged = published.converged
+        guided = [changed(converged, steps=count) for count in GUIDED_STEPS]
+        cases += [converged, published, *guided]
+        cases += [replace(guided[-1], guidance_interval=bounds) for bounds in INTERVALS]
+    return _different(cases, train_steps)
 
 
 def adds_noise(scheduler: str) -> bool:
     """Whether a solver draws noise on its way."""
-    return bool(solver_table(scheduler, 2).rows[:, 3].any())
+    return bool(Solver(scheduler, steps=2).table().rows[:, 3].any())
 
 
-def _different(settings: Iterable[Setting], train_steps: int) -> list[Setting]:
-    """The first of each kind of settings that do exactly the same."""
-    found: dict[tuple[object, ...], Setting] = {}
-    for setting in settings:
-        table = solver_table(
-            *(setting.scheduler, setting.steps, train_steps),
-            timestep_spacing=setting.timestep_spacing,
-        )
+def _different(cases: Iterable[SolverCase], train_steps: int) -> list[SolverCase]:
+    """The first of each kind of cases that do exactly the same."""
+    kinds: dict[tuple[object, ...], SolverCase] = {}
+    for case in cases:
+        table = case.solver.table(train_steps)
         key = (table.timesteps.tobytes(), table.rows.tobytes())
-        found.setdefault((*key, setting.guidance_scale, setting.guidance_interval), setting)
-    return list(found.values())
+        kinds.setdefault((*key, case.solver.guidance_scale, case.guidance_interval), case)
+    return list(kinds.values())
 
 
 def interval(differences: Sequence[float], seed: int = 0) -> Interval:
@@ -207,7 +206,7 @@ def interval(differences: Sequence[float], seed: int = 0) -> Interval:
 
 
 def judge(row: Row, published: Row, converged: Row) -> Verdict:
-    """Hold a deterministic setting against two others on the same clips."""
+    """Hold a deterministic case against two others on the same clips."""
 
     def change(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
         return interval([a - b for a, b in zip(ours, theirs, strict=True)])
@@ -221,16 +220,16 @@ def judge(row: Row, published: Row, converged: Row) -> Verdict:
 
 
 def verdicts(rows: Iterable[Row], guidance_scale: float = 1.0) -> list[Verdict]:
-    """Of the deterministic settings of a guidance scale, but for the converged ones.
+    """Of the deterministic cases of a guidance scale, but for the converged ones.
 
     Raises: ValueError where the published sampler or the converged one was not measured.
     """
     of_scale = {
-        row.setting: row
+        row.case: row
         for row in rows
-        if row.setting.guidance_scale == guidance_scale and row.distances
+        if row.case.solver.guidance_scale == guidance_scale and row.distances
     }
-    held = Setting(*PUBLISHED, guidance_scale=guidance_scale)
+    held = SolverCase(replace(PUBLISHED, guidance_scale=guidance_scale))
     for needed in (held, held.converged):
         if needed not in of_scale:
             raise ValueError(f"{needed.name} was not measured")
@@ -238,7 +237,7 @@ def verdicts(rows: Iterable[Row], guidance_scale: float = 1.0) -> list[Verdict]:
     return [judge(row, published, converged) for row in of_scale.values()]
 
 
-def choose(found: Iterable[Verdict], price: float) -> Verdict:
+def choose(verdicts: Iterable[Verdict], price: float) -> Verdict:
     """The cheapest that passes, the nearer of two; the published sampler itself always passes."""
-    passing = [verdict for verdict in found if verdict.passes]
+    passing = [verdict for verdict in verdicts if verdict.passes]
     return min(passing, key=lambda v: (v.row.cost(price), v.distance.mean))

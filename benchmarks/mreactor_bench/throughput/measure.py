@@ -228,8 +228,8 @@ def clip_ceiling(config: ModelConfig, rates: Rates, setting: Setting) -> Ceiling
         rates,
         samples=setting.samples,
         frames=setting.frames,
-        steps=setting.steps,
-        guided=setting.guided,
+        steps=setting.solver.steps,
+        guided=setting.solver.guided,
         dtype=setting.dtype,
         clips=setting.batch_size,
     )

@@ -87,7 +87,8 @@ def plot_times(rows: Sequence[Row]) -> str:
     bars = []
     for row in rows:
         s, clips = row.setting, row.setting.batch_size
-        name = f"{row.name} {s.dtype} {s.frames}x{s.samples} {s.scheduler} {s.steps}"
+        name = f"{row.name} {s.dtype} {s.frames}x{s.samples} "
+        name += f"{s.solver.scheduler} {s.solver.steps}"
         calls = tuple(seconds / clips for seconds in row.seconds)
         bars.append(Bar(name, row.latency / clips, calls, row.ceiling.seconds, f"{row.share:.0%}"))
     return plot(bars, "seconds a clip; at the end, the share of the ceiling")

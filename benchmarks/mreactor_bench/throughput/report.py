@@ -162,15 +162,16 @@ def ceiling_rows(weights: Weights, rates: Rates, settings: Sequence[Setting]) ->
     """Operations, bytes and floor of each size and solver, once."""
     rows = {}
     for s in settings:
-        found: Ceiling = clip_ceiling(weights.config, rates, s)
-        sizes = (weights.config, s.samples, s.frames, s.steps)
-        rows[(s.frames, s.samples, s.steps, s.dtype, s.guided, s.batch_size)] = [
-            *(f"{s.frames}", f"{s.samples}", f"{s.steps}", s.dtype),
+        floor: Ceiling = clip_ceiling(weights.config, rates, s)
+        steps, guided = s.solver.steps, s.solver.guided
+        sizes = (weights.config, s.samples, s.frames, steps)
+        rows[(s.frames, s.samples, steps, s.dtype, guided, s.batch_size)] = [
+            *(f"{s.frames}", f"{s.samples}", f"{steps}", s.dtype),
             f"{clip_operations(*sizes, guided=True) / TERA:.3g}",
             f"{clip_operations(*sizes, guided=False) / TERA:.3g}",
-            f"{found.published / TERA:.3g}",
-            f"{found.bytes / GIGA:.3g}",
-            f"{found.seconds:.3g}",
+            f"{floor.published / TERA:.3g}",
+            f"{floor.bytes / GIGA:.3g}",
+            f"{floor.seconds:.3g}",
         ]
     return list(rows.values())
 
@@ -191,9 +192,12 @@ COST_COLUMNS = (
 
 
 def _names(row: Row) -> list[str]:
-    s = row.setting
-    solver = f"{s.scheduler} {s.steps}" + (f" g{s.guidance_scale:g}" if s.guided else "")
-    return [row.name, s.dtype, f"{s.batch_size}", f"{s.frames}x{s.samples}", solver]
+    s, solver = row.setting, row.setting.solver
+    guidance = f" g{solver.guidance_scale:g}" if solver.guided else ""
+    return [
+        *(row.name, s.dtype, f"{s.batch_size}", f"{s.frames}x{s.samples}"),
+        f"{solver.scheduler} {solver.steps}{guidance}",
+    ]
 
 
 def row_cells(row: Row) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from mreactor_bench.throughput.compare import Comparison, compare
 from mreactor_bench.throughput.machine import describe, measure_rates
@@ -17,19 +18,18 @@ from mreactor_bench.throughput.setting import Plan, Setting, change
 from mreactor_bench.throughput.weights import Weights, find_weights, random_weights, with_exports
 from mreactor_bench.throughput.worker import in_process
 from mreactor_ref.errors import MReactorError, UsageError
-from mreactor_ref.schedule import solver_table
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, TORCH
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """The options of a run.
 
     Attributes:
         model: a name or path. random: a config's name, whose weights are then random.
         runners: engines and peers. dtypes, batch_sizes, frames, steps: all products are measured.
-        scheduler, timestep_spacing, guidance_scale: None is the model's own; steps may be empty.
+        solver: options of it, by name, in place of the model's own; so are steps, if there are any.
         pair: the two of --compare, which are then measured alone.
         plan: how often. command: the line that was typed.
     """
@@ -43,9 +43,7 @@ class Request:
     frames: tuple[int, ...]
     steps: tuple[int, ...]
     samples: int
-    scheduler: str | None
-    timestep_spacing: str | None
-    guidance_scale: float | None
+    solver: Mapping[str, Any]
     threads: int | None
     pair: tuple[str, str] | None
     plan: Plan
@@ -127,7 +125,8 @@ def list_settings(request: Request, weights: Weights, device: str) -> list[Setti
 
     Raises: UsageError: a solver that is out of range, or a pair that cannot be read.
     """
-    solver = weights.defaults
+    solver = weights.defaults.changed(**request.solver)
+    solvers = [replace(solver, steps=steps) for steps in request.steps or (solver.steps,)]
     base = Setting(
         runner=TORCH,
         dtype=request.dtypes[0],
@@ -135,12 +134,7 @@ def list_settings(request: Request, weights: Weights, device: str) -> list[Setti
         batch_size=request.batch_sizes[0],
         frames=request.frames[0],
         samples=request.samples,
-        scheduler=request.scheduler or solver.scheduler,
-        steps=(*request.steps, solver.steps)[0],
-        timestep_spacing=request.timestep_spacing or solver.timestep_spacing,
-        guidance_scale=(
-            solver.guidance_scale if request.guidance_scale is None else request.guidance_scale
-        ),
+        solver=solvers[0],
         threads=request.threads,
     )
     if request.pair:
@@ -148,14 +142,13 @@ def list_settings(request: Request, weights: Weights, device: str) -> list[Setti
         settings = [change(single, text) for text in request.pair]
     else:
         settings = [
-            replace(base, runner=r, dtype=d, batch_size=b, frames=f, steps=n)
-            for f, b, n, d, r in product(
-                *(request.frames, request.batch_sizes, request.steps or (solver.steps,)),
+            replace(base, runner=r, dtype=d, batch_size=b, frames=f, solver=s)
+            for f, b, s, d, r in product(
+                *(request.frames, request.batch_sizes, solvers),
                 *(request.dtypes, request.runners or (AUTO,)),
             )
         ]
-    for s in settings:
-        choose_device(s.device)
-        train_steps = weights.config.train_steps
-        solver_table(s.scheduler, s.steps, train_steps, timestep_spacing=s.timestep_spacing)
+    for setting in settings:
+        choose_device(setting.device)
+        setting.solver.table(weights.config.train_steps)
     return settings

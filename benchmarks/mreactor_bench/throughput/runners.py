@@ -1,4 +1,4 @@
-"""From a setting to the one call that is timed: features in memory to reactions in memory."""
+"""Makes the call that is timed of a setting: features in memory to reactions in memory."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor, to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.sampler import sample
-from mreactor_ref.schedule import solver_table
 from mreactor_ref.signals import REACTION, Array, SpeakerClip
 from mreactor_runtime.bundle import open_bundle
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import AUTO, TORCH
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling_options import Sampling
 from mreactor_runtime.tensors import graphs
 
 
 @dataclass(frozen=True)
 class Runner:
-    """What is timed, on its own clips.
+    """A call to time, on its own clips.
 
     Attributes:
         call: () -> reactions (B, S, T, 83), float32, in natural units.
@@ -69,19 +69,12 @@ def _open_engine(weights: Weights, setting: Setting) -> Runner:
         dtype=setting.dtype,
     )
     clips = random_clips(opened.config, setting.frames, setting.batch_size)
-    options = {
-        "samples": setting.samples,
-        "seed": SEED,
-        "scheduler": setting.scheduler,
-        "steps": setting.steps,
-        "guidance_scale": setting.guidance_scale,
-        "timestep_spacing": setting.timestep_spacing,
-    }
+    sampling = Sampling(setting.samples, SEED, solver=setting.solver)
 
     def call() -> Array:
-        found = list(opened.generate_all(clips, **options))
-        attributes = np.stack([one.attributes for one in found])
-        coefficients = np.stack([one.coefficients for one in found])
+        reactions = [opened.generate(clip, sampling) for clip in clips]
+        attributes = np.stack([one.attributes for one in reactions])
+        coefficients = np.stack([one.coefficients for one in reactions])
         return np.concatenate((attributes, coefficients), axis=-1)
 
     return Runner(call, opened.engine.name, opened.notes)
@@ -126,12 +119,7 @@ def run_peer(
     device: torch.device,
 ) -> torch.Tensor:
     """Clips to standardised reactions (B, S, T, 83), with the noise that the engines draw."""
-    table = solver_table(
-        setting.scheduler,
-        setting.steps,
-        config.train_steps,
-        timestep_spacing=setting.timestep_spacing,
-    )
+    table = setting.solver.table(config.train_steps)
     ids, samples = [clip.id for clip in clips], range(setting.samples)
 
     def noise(step: int) -> torch.Tensor:
@@ -139,4 +127,5 @@ def run_peer(
         return torch.from_numpy(drawn).to(device)
 
     batch = make_batch(clips, setting.samples, device)
-    return sample(peer(batch, table, setting.guidance_scale), noise(INITIAL), table, noise)
+    denoise = peer(batch, table, setting.solver.guidance_scale)
+    return sample(denoise, noise(INITIAL), table, noise)

@@ -1,13 +1,14 @@
-"""What is measured: one runner at one size with one solver, and how often."""
+"""A setting to measure: one runner at one size with one solver; and how often."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mreactor_ref.errors import UsageError
-from mreactor_ref.schedule import SCHEDULERS, SPACINGS
+from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES, TORCH
+from mreactor_runtime.sampling_options import changed, flat
 
 PUBLISHED, EAGER, COMPILE, ONNX_ARRAYS = "published", "eager", "compile", "onnx-arrays"
 PEERS = {
@@ -28,7 +29,6 @@ class Setting:
         runner: an engine of `names.ENGINES` or one of `PEERS`.
         dtype: one of DTYPES. device: "cpu" or "cuda".
         batch_size: clips in one call. frames: of each. samples: reactions of each.
-        scheduler, steps, timestep_spacing, guidance_scale: the solver, as everywhere.
         threads: of the CPU; None is the runner's own choice.
     """
 
@@ -38,16 +38,8 @@ class Setting:
     batch_size: int
     frames: int
     samples: int
-    scheduler: str
-    steps: int
-    timestep_spacing: str
-    guidance_scale: float
+    solver: Solver
     threads: int | None = None
-
-    @property
-    def guided(self) -> bool:
-        """A guidance of 1 has no unconditional branch."""
-        return self.guidance_scale != 1
 
     @property
     def is_peer(self) -> bool:
@@ -60,24 +52,22 @@ class Setting:
 
     @property
     def reactions(self) -> tuple[Any, ...]:
-        """What fixes the reactions, whoever makes them."""
-        return (
-            *(self.batch_size, self.frames, self.samples, self.scheduler, self.steps),
-            *(self.timestep_spacing, self.guidance_scale),
-        )
+        """The part that fixes the reactions, whoever makes them."""
+        return self.batch_size, self.frames, self.samples, self.solver
 
     def describe(self) -> str:
         """For people, in a line."""
         clips = f"{self.batch_size} clips of " if self.batch_size > 1 else ""
-        guidance = f", guidance {self.guidance_scale:g}" if self.guided else ""
+        solver = self.solver
+        guidance = f", guidance {solver.guidance_scale:g}" if solver.guided else ""
         return (
             f"{self.runner} {self.dtype} on {self.device}: {clips}{self.frames} frames, "
-            f"{self.samples} reactions, {self.steps} steps of {self.scheduler}{guidance}"
+            f"{self.samples} reactions, {solver.steps} steps of {solver.scheduler}{guidance}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return flat(self)
 
 
 @dataclass(frozen=True)
@@ -99,10 +89,10 @@ KEYS: dict[str, tuple[str, type, tuple[str, ...] | tuple[float, float]]] = {
     "batch_size": ("batch_size", int, (1, 1024)),
     "frames": ("frames", int, (1, 100_000)),
     "samples": ("samples", int, (1, 1000)),
-    "scheduler": ("scheduler", str, SCHEDULERS),
-    "steps": ("steps", int, (1, 1000)),
-    "timestep_spacing": ("timestep_spacing", str, tuple(SPACINGS)),
-    "guidance_scale": ("guidance_scale", float, (0, 20)),
+    **{
+        option.name: (option.name, type(option.default), option.metadata["allowed"])
+        for option in fields(Solver)
+    },
     "threads": ("threads", int, (1, 4096)),
 }
 
@@ -122,7 +112,7 @@ def change(setting: Setting, text: str) -> Setting:
         if name in changes:
             raise UsageError(f"{text!r} sets {name} twice")
         changes[name] = _read(key, value, kind, allowed)
-    return replace(setting, **changes)
+    return changed(setting, **changes)
 
 
 def _read(key: str, text: str, kind: type, allowed: tuple[Any, ...]) -> Any:

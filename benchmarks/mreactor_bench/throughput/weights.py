@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from mreactor_ref.checkpoint import (
 )
 from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.bundle import MANIFEST, BundleInfo, SolverDefaults, open_bundle, write_bundle
+from mreactor_ref.schedule import Solver
+from mreactor_runtime.bundle import MANIFEST, BundleInfo, open_bundle, write_bundle
 
 if TYPE_CHECKING:  # `Weights` crosses into processes that time how long torch takes to import
     from mreactor_ref.model import MReactor
@@ -45,7 +46,7 @@ class Weights:
     config: ModelConfig
     checkpoint: Path | None
     bundles: Mapping[str, Path] = field(default_factory=dict)
-    defaults: SolverDefaults = field(default_factory=SolverDefaults)
+    defaults: Solver = field(default_factory=Solver)
 
     def graphs_of(self, dtype: str) -> Path:
         """Raises UsageError where there is no export in a dtype."""
@@ -115,7 +116,7 @@ def with_exports(
         "checkpoint_sha256": weights.sha256,
         "config": json.dumps(weights.config.to_dict()),
     }
-    made = dict(weights.bundles)
+    bundles = dict(weights.bundles)
     for dtype in missing:
         say(f"exporting {weights.name} in {dtype}")
         info = BundleInfo(
@@ -129,7 +130,5 @@ def with_exports(
             defaults=weights.defaults,
         )
         files = export_graphs(network, OPSET, metadata, precision=dtype)
-        made[dtype] = write_bundle(folder / dtype, info, files).folder
-    return Weights(
-        *(weights.name, weights.sha256, weights.config, weights.checkpoint, made, weights.defaults)
-    )
+        bundles[dtype] = write_bundle(folder / dtype, info, files).folder
+    return replace(weights, bundles=bundles)

@@ -24,11 +24,11 @@ from mreactor_export.parity.trajectories import engine_path, reference_path, tab
 from mreactor_ref.metrics.appropriateness import frcorr, frdist
 from mreactor_ref.metrics.diversity import frdiv, frvar
 from mreactor_ref.model import to_reaction
+from mreactor_ref.schedule import Solver
 from mreactor_ref.signals import REACTION_ATTRIBUTES, Array
-from mreactor_runtime.bundle import SolverDefaults
 
 SAMPLES = 2  # reactions of each speaker
-DEFAULTS = SolverDefaults()  # of a bundle
+DEFAULTS = Solver()  # of a bundle
 FEATURES = "simulated dyads"
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 
 from mreactor_ref.errors import ClipError, MReactorError
-from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.batching import bucket
 from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import ClipReactions
+from mreactor_runtime.run.reading import Read
 
 # Frames of all reactions in one call, where it is left to us: enough to keep a large GPU at work,
 # 16 usual clips with ten reactions each.
@@ -27,15 +27,14 @@ LARGEST_AUTO = 16  # clips
 NO_MEMORY = ("out of memory", "allocate memory", "alloc_failed", "bad_alloc", "bad allocation")
 
 Result = ClipReactions | Exception
-Generate = Callable[[Sequence[SpeakerClip]], Sequence[ClipReactions | ClipError]]
+Generate = Callable[[Sequence[Read]], Sequence[ClipReactions | ClipError]]
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Clips that were sampled together, the result or error of each, and how long it took."""
+    """Clips that were sampled together, each with its result or error, and how long it took."""
 
-    clips: Sequence[SpeakerClip]
-    results: Sequence[Result]
+    results: Sequence[tuple[Read, Result]]
     seconds: float
 
 
@@ -65,7 +64,7 @@ class Batches:
         self._say, self._free = say, free
         self._said = False
         self._most_clips = size or (LARGEST_AUTO if device == CUDA else 1)
-        # Frames of all reactions that were found to fit, or are taken to; None is no limit.
+        # Frames of all reactions that have fitted, or are taken to fit; None is no limit.
         self._most_frames = AUTO_FRAMES if size is None else None
 
     @property
@@ -73,31 +72,33 @@ class Batches:
         """Clips in any batch, at the most."""
         return self._most_clips
 
-    def run(self, clips: Sequence[SpeakerClip]) -> Iterator[Sampled]:
+    def run(self, reads: Sequence[Read]) -> Iterator[Sampled]:
         """All clips of one bucket, batch by batch, in their order.
 
-        Raises: MReactorError other than ClipError: wrong for every clip.
+        Raises:
+            MReactorError: other than ClipError: wrong for every clip.
         """
         first = 0
-        while first < len(clips):
-            batch = clips[first : first + self._fitting(clips[first])]
+        while first < len(reads):
+            batch = reads[first : first + self._fitting(reads[first])]
             started = time.perf_counter()
             results = self._try(batch)
             if results is None:
                 continue  # the limit is lower now
-            yield Sampled(batch, results, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            yield Sampled(list(zip(batch, results, strict=True)), seconds)
             first += len(batch)
 
-    def _frames(self, clip: SpeakerClip) -> int:
-        return self._samples * bucket(clip.frames)
+    def _frames(self, read: Read) -> int:
+        return self._samples * bucket(read.frames)
 
-    def _fitting(self, clip: SpeakerClip) -> int:
+    def _fitting(self, read: Read) -> int:
         """Clips as long as this in one batch."""
         if self._most_frames is None:
             return self._most_clips
-        return max(1, min(self._most_clips, self._most_frames // self._frames(clip)))
+        return max(1, min(self._most_clips, self._most_frames // self._frames(read)))
 
-    def _try(self, batch: Sequence[SpeakerClip]) -> Sequence[Result] | None:
+    def _try(self, batch: Sequence[Read]) -> Sequence[Result] | None:
         """The results of a batch; None where it was too large for the memory."""
         try:
             return list(self._generate(batch))
@@ -112,7 +113,7 @@ class Batches:
         if len(batch) == 1:
             return [self._too_large(batch[0]) if no_memory else problem]
         if not no_memory:  # one of them: find it, and do the others
-            return [self._alone(clip) for clip in batch]
+            return [self._alone(read) for read in batch]
         self._most_frames = len(batch) // 2 * self._frames(batch[0])
         if not self._said:
             self._said = True
@@ -122,14 +123,14 @@ class Batches:
             )
         return None
 
-    def _alone(self, clip: SpeakerClip) -> Result:
-        [result] = self._try([clip]) or [self._too_large(clip)]
+    def _alone(self, read: Read) -> Result:
+        [result] = self._try([read]) or [self._too_large(read)]
         return result
 
-    def _too_large(self, clip: SpeakerClip) -> ClipError:
+    def _too_large(self, read: Read) -> ClipError:
         return ClipError(
-            f"no memory for {self._samples} reactions to this clip alone ({clip.frames} frames)",
-            clip.id,
+            f"no memory for {self._samples} reactions to this clip alone ({read.frames} frames)",
+            read.clip.id,
             "give fewer --samples, cut the clip"
             + (", or use --device cpu" if self._device == CUDA else ""),
         )

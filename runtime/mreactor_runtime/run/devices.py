@@ -1,6 +1,6 @@
 """One run on several devices: a process each, that does a shard, and their manifests together.
 
-    run_on_devices(Path("clips"), Path("reactions"), ["0", "1"], open_run, Options(samples=10))
+    run_on_devices(Path("clips"), Path("reactions"), ["0", "1"], open_run)
 
 A process sees no other CUDA device than its own. On CPUs ("cpu,cpu") the threads are shared out. A
 result is the same as of one process, and a run that was killed goes on with any other devices.
@@ -65,9 +65,9 @@ def places_of(names: Sequence[str], threads: int | None = None) -> list[Place]:
             fix="--devices 0,1 or --devices cpu,cpu",
         )
     share = max(1, (threads or len(os.sched_getaffinity(0))) // len(names))
-    own = {"OMP_NUM_THREADS": str(share)}
+    variables = {"OMP_NUM_THREADS": str(share)}
     if all(name == CPU for name in names):
-        return [Place(f"cpu {i}", CPU, share, own) for i, _ in enumerate(names, 1)]
+        return [Place(f"cpu {i}", CPU, share, variables) for i, _ in enumerate(names, 1)]
     if CPU in names:
         raise UsageError(
             "devices are CUDA and CPU, whose results are not the same to the last bit",
@@ -84,16 +84,16 @@ def places_of(names: Sequence[str], threads: int | None = None) -> list[Place]:
                 if visible
                 else "--devices cpu,cpu",
             )
-    return [Place(f"cuda {n}", CUDA, None, {**own, VISIBLE: visible[int(n)]}) for n in names]
+    return [Place(f"cuda {n}", CUDA, None, {**variables, VISIBLE: visible[int(n)]}) for n in names]
 
 
 def _visible_devices() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would be for each device that torch sees."""
+    """The value of CUDA_VISIBLE_DEVICES for each device that torch sees."""
     import torch
 
     count = torch.cuda.device_count()
-    given = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    return given[:count] if given else [str(i) for i in range(count)]
+    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return names[:count] if names else [str(i) for i in range(count)]
 
 
 def run_on_devices(
@@ -128,8 +128,8 @@ def run_on_devices(
     started = time.perf_counter()
     try:
         for place, shard in zip(places, whole.split(len(places)), strict=True):
-            own = replace(options, shard=shard)
-            task = Task(input, output, own, open_run, place.device, place.threads)
+            of_shard = replace(options, shard=shard)
+            task = Task(input, output, of_shard, open_run, place.device, place.threads)
             workers.append(Worker(task, place.name, place.environment, len(shard.of(clips))))
         follow(workers, progress or Silent(), summary, options.max_errors)
     finally:

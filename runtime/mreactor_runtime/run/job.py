@@ -1,6 +1,6 @@
-"""A folder of clips to a folder of reactions, with a manifest: what `mreactor-infer` runs.
+"""Makes a folder of reactions of a folder of clips, with a manifest: the job of `mreactor-infer`.
 
-    run_job(Path("clips"), Path("reactions"), Reactor.open("mini"), Options(samples=10))
+    run_job(Path("clips"), Path("reactions"), Reactor.open("mini", samples=10))
 
 Each clip becomes `OUT/<clip id>.npz` with `attributes` (S, T, 25) and `coefficients` (S, T, 58),
 float32; `OUT/manifest.jsonl` has a line a clip and `OUT/run.json` what the run was. The same input
@@ -31,13 +31,12 @@ from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.batches import Batches, Result
-from mreactor_runtime.run.ledger import Ledger
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import check_writable, is_disk_full, write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
-from mreactor_runtime.run.reading import ClipReader, Explain, PriorsAhead, Read
-from mreactor_runtime.run.results import Draw, Results, TooManyFailed
+from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
+from mreactor_runtime.run.results import Draw, Ledger, Results, TooManyFailed
 from mreactor_runtime.run.resume import PICTURE, PRIORS, keep_earlier
 from mreactor_runtime.run.run_json import describe, fingerprint
 from mreactor_runtime.run.shard import WHOLE, manifest_path, run_path
@@ -64,11 +63,10 @@ class Job:
         self.output, self.reactor, self.options = output, reactor, options
         self.progress, self.draw, self.explain = progress, draw, explain
         self.shard = options.shard or WHOLE
-        solver = reactor.solver(
-            options.scheduler, options.steps, options.guidance_scale, options.timestep_spacing
-        )
+        self.sampling = options.sampling or reactor.sampling
+        self.sampling.solver.table(reactor.config.train_steps)  # or it is out of range
         self.clips = self.shard.of(find_clips(input))
-        self.record = describe(input, reactor, options, solver)
+        self.record = describe(input, reactor, self.sampling, options)
         self.fingerprint = fingerprint(self.record)
         self.summary = Summary(output, len(self.clips))
 
@@ -81,7 +79,7 @@ class Job:
         record = self.record | {"run": self.fingerprint}
         write_json(run_path(self.output, self.shard), record | {"finished": False})
         manifest = Manifest(manifest_path(self.output, self.shard))
-        head = {"seed": self.options.seed, "run": self.fingerprint}
+        head = {"seed": self.sampling.seed, "run": self.fingerprint}
         self.ledger = Ledger(manifest, self.summary, self.progress, head)
         self.results = Results(
             self.output,
@@ -109,82 +107,74 @@ class Job:
         return self.summary
 
     def _do(self, clips: Sequence[ClipFiles | BadClip]) -> None:
-        """Read, sample and write. The reactor's priors are found while its clips are read."""
-        reactor, options = self.reactor, self.options
-        source = reactor.source
-        threads = torch.get_num_threads()
-        priors = PriorsAhead(source)
+        """Read, sample and write."""
+        reactor, sampling, options = self.reactor, self.sampling, self.options
+        threads, device = torch.get_num_threads(), reactor.engine.device
         read = ClipReader(
-            reactor.config, priors, self.explain, options.overlap, reactor.engine.device
+            reactor.config, reactor.source, sampling, self.explain, options.overlap, device
         )
         batches = Batches(
-            lambda clips: reactor.generate_batch(clips, **options.sampling()),
-            reactor.engine.device.type,
-            options.samples,
+            lambda reads: reactor.generate_batch(
+                [read.clip for read in reads], [read.priors for read in reads], sampling
+            ),
+            device.type,
+            sampling.samples,
             options.batch_size,
             self.ledger.say,
             reactor.free_memory,
         )
         most = max(LEAST_WINDOW, 2 * batches.largest)
         try:
-            reactor.source = priors
             with self._reads(clips, read, most) as reads, Writer(options.overlap) as writer:
                 for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
-                    self._window(window, batches, priors, writer)
+                    self._window(window, batches, writer)
             self.results.check()  # of what was written last
         except TooManyFailed:
             self.summary.stopped = True
         finally:
-            reactor.source = source
             torch.set_num_threads(threads)  # a thread that reads has set it for itself
 
     def _reads(
         self, clips: Sequence[ClipFiles | BadClip], read: ClipReader, most: int
-    ) -> AbstractContextManager[Iterable[Read]]:
-        """Each clip's `Read`, in order."""
+    ) -> AbstractContextManager[Iterable[Read | Unread]]:
+        """The clips as they were read, in order."""
         if not self.options.overlap:
             return nullcontext(map(read, clips))
         on_cuda = self.reactor.engine.device.type == CUDA
         threads = self.options.readers or (READERS_BESIDE_CUDA if on_cuda else 1)
         return ReadAhead(clips, read, _frames, threads, most, most * WINDOW_FRAMES)
 
-    def _window(
-        self, window: Sequence[Read], batches: Batches, priors: PriorsAhead, writer: Writer
-    ) -> None:
+    def _window(self, window: Sequence[Read | Unread], batches: Batches, writer: Writer) -> None:
         """Some clips, a bucket after the other. Raises TooManyFailed."""
-        good: list[tuple[Read, SpeakerClip]] = []
+        reads: list[Read] = []
         for read in window:
             self.ledger.spent(DECODE, read.seconds)
-            if read.clip is None:
-                self.results.failed(read, read.error or RuntimeError("no clip"), read.seconds)
+            if isinstance(read, Unread):
+                self.results.failed(read, read.error, read.seconds)
                 self.results.check()
             else:
-                good.append((read, read.clip))
-        for places in by_bucket([clip.frames for _, clip in good]):
-            reads = iter([good[place][0] for place in places])
-            for sampled in batches.run([good[place][1] for place in places]):
+                reads.append(read)
+        for numbers in by_bucket([read.frames for read in reads]):
+            for sampled in batches.run([reads[number] for number in numbers]):
                 self.ledger.spent(SAMPLE, sampled.seconds)
-                share = sampled.seconds / len(sampled.clips)
-                for clip, result in zip(sampled.clips, sampled.results, strict=True):
-                    self._sampled(next(reads), clip, result, share, writer)
-                    priors.forget(clip)
+                share = sampled.seconds / len(sampled.results)
+                for read, result in sampled.results:
+                    self._sampled(read, result, share, writer)
 
-    def _sampled(
-        self, read: Read, clip: SpeakerClip, result: Result, seconds: float, writer: Writer
-    ) -> None:
+    def _sampled(self, read: Read, result: Result, seconds: float, writer: Writer) -> None:
         """A clip comes from the sampler: its result goes to the writer."""
-        self.ledger.tell(clip, read.warnings)
+        self.ledger.tell(read.clip, read.warnings)
         for note in read.notes:
             self.ledger.say(note)
         seconds += read.seconds
         if isinstance(result, Exception):
             self.results.failed(read, result, seconds)
         else:
-            writer.do(lambda: self.results.write(read, clip, result, seconds))
+            writer.do(lambda: self.results.write(read, result, seconds))
         self.results.check()
 
 
-def _frames(read: Read) -> int:
+def _frames(read: Read | Unread) -> int:
     return read.frames
 
 

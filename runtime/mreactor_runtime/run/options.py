@@ -1,20 +1,21 @@
-"""What a run over a folder is told."""
+"""Options of a run over a folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.run.shard import Shard
+from mreactor_runtime.sampling_options import Sampling
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is told. Those of `Reactor.generate` are its own.
+    """Options of a run over a folder.
 
     Attributes:
+        sampling: how each clip is sampled; None is the reactor's own, `Reactor.sampling`.
         max_errors: the run stops when more clips than this have failed; None is no limit.
         debug: an error that is nobody's clip is raised as it is, instead of failing its clip.
         recovery: how the reactor's source of priors was opened; run.json keeps it.
@@ -23,17 +24,14 @@ class Options:
         overlap: read, sample and write at once. The results are the same.
         readers: threads that read; None is one beside a CPU sampler, else several.
         shard: the part of the clips to do; None is all.
+
+    Raises:
+        UsageError: a number of clips or threads that is less than one.
     """
 
-    samples: int = 10
-    seed: int = 0
-    scheduler: str | None = None
-    steps: int | None = None
-    guidance_scale: float | None = None
-    smoothness: float = 0.0
+    sampling: Sampling | None = None
     max_errors: int | None = None
     debug: bool = False
-    timestep_spacing: str | None = None
     recovery: RecoveryOptions | None = None
     batch_size: int | None = None
     resume: bool = True
@@ -42,19 +40,7 @@ class Options:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        for name in ("samples", "batch_size", "readers"):
+        for name in ("batch_size", "readers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}, not at least 1")
-
-    def sampling(self) -> dict[str, Any]:
-        """The arguments of `Reactor.generate`."""
-        return {
-            "samples": self.samples,
-            "seed": self.seed,
-            "scheduler": self.scheduler,
-            "steps": self.steps,
-            "guidance_scale": self.guidance_scale,
-            "smoothness": self.smoothness,
-            "timestep_spacing": self.timestep_spacing,
-        }

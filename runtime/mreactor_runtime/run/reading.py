@@ -1,4 +1,4 @@
-"""What the threads that read make of a clip's files: streams, and the priors of what is said."""
+"""Reads clips in threads: their streams from files, and the priors of what is said in them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
-from mreactor_ref.emotion.priors import Prior, PriorSource
+from mreactor_ref.emotion.priors import Priors, PriorSource, assign
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.run.manifest import state_of
+from mreactor_runtime.sampling_options import Sampling
 
 # Says how the priors of a clip came about: anything that JSON can hold.
 Explain = Callable[[SpeakerClip], Any]
@@ -22,95 +23,71 @@ Explain = Callable[[SpeakerClip], Any]
 
 @dataclass(frozen=True)
 class Read:
-    """A clip that was read, or the error that came of it.
+    """A clip that was read, and the priors of the reactions to it.
 
     Attributes:
-        warnings: of the reader. notes: of the source of priors.
-        explained: what `Explain` said. seconds: that all this took.
-        state: of the files, before they were read.
+        seconds: that all this took. state: of the files, before they were read.
+        priors: of each reaction. warnings: of the reader. notes: of the source of priors.
+        explanation: from `Explain`.
     """
 
-    files: ClipFiles | BadClip
+    files: ClipFiles
     seconds: float
-    state: str | None = None
-    clip: SpeakerClip | None = None
-    warnings: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    explained: Any = None
-    error: BaseException | None = None
+    state: str | None
+    clip: SpeakerClip
+    priors: Priors
+    warnings: Sequence[str]
+    notes: Sequence[str]
+    explanation: Any
 
     @property
     def frames(self) -> int:
-        return self.clip.frames if self.clip else 0
+        return self.clip.frames
 
 
-class PriorsAhead:
-    """A source of priors that is asked while a clip is read, and remembers until it is needed.
+@dataclass(frozen=True)
+class Unread:
+    """A clip that could not be read, or has no priors. seconds: that trying took."""
 
-    The source is asked by one thread at a time: its models and notes are not made for more.
-    """
+    files: ClipFiles | BadClip
+    seconds: float
+    error: BaseException
 
-    def __init__(self, source: PriorSource):
-        self.source = source
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, ...], list[tuple[Prior, ...]]] = {}
-        self._told = len(source.notes)
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self.source.notes
-
-    def foresee(self, clip: SpeakerClip, explain: Explain | None) -> tuple[Any, list[str]]:
-        """Ask for the priors of a clip now. What `explain` says of it, and the new notes."""
-        texts = tuple(utterance.text for utterance in clip.utterances)
-        with self._lock:
-            self._known[texts] = self.source.priors(texts)
-            return explain(clip) if explain else None, self._new_notes()
-
-    def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
-        """See `PriorSource`."""
-        known = self._known.get(tuple(utterances))
-        if known is not None:
-            return known
-        with self._lock:
-            return self.source.priors(utterances)
-
-    def forget(self, clip: SpeakerClip) -> None:
-        """The clip is done. (Another with the same words asks again.)"""
-        self._known.pop(tuple(utterance.text for utterance in clip.utterances), None)
-
-    def new_notes(self) -> list[str]:
-        """What nobody was told yet."""
-        with self._lock:
-            return self._new_notes()
-
-    def _new_notes(self) -> list[str]:
-        new = list(self.source.notes[self._told :])
-        self._told += len(new)
-        return new
+    frames = 0
 
 
 class ClipReader:
-    """Reads clips, in any thread. Each thread has encoders of its own: tokenizers need that.
+    """Reads clips and asks for their priors, in any thread.
+
+    Each thread has encoders of its own: tokenizers need that. The source of priors is asked by one
+    thread at a time: its models and notes are not made for more.
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
     there too, so that a large one on a core does not keep the sampler waiting.
+
+    Args:
+        source: of the priors. sampling: how many reactions need some, and the seed.
+        explain: says how the priors of a clip came about.
+        beside: whether it reads in threads beside the sampler. device: of the encoders.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        priors: PriorsAhead,
+        source: PriorSource,
+        sampling: Sampling,
         explain: Explain | None,
         beside: bool,
         device: torch.device,
     ):
-        self._config, self._priors, self._explain = config, priors, explain
-        self._beside, self._device = beside, device
-        self._own = threading.local()
+        self._config, self._beside, self._device = config, beside, device
+        self._source, self._sampling, self._explain = source, sampling, explain
+        self._asking = threading.Lock()
+        self._told = len(source.notes)  # notes that are not new
+        self._of_thread = threading.local()
 
-    def __call__(self, files: ClipFiles | BadClip) -> Read:
+    def __call__(self, files: ClipFiles | BadClip) -> Read | Unread:
         """An error is returned, not raised: it counts in the clip's turn."""
         started = time.perf_counter()
         state = state_of(files)
@@ -118,15 +95,27 @@ class ClipReader:
             if isinstance(files, BadClip):
                 raise files.error
             clip, warnings = self._features().read(files)
-            explained, notes = self._priors.foresee(clip, self._explain)
+            with self._asking:
+                priors = self._priors(clip)
+                explanation = self._explain(clip) if self._explain else None
+                notes = self._new_notes()
         except BaseException as error:
-            return Read(files, time.perf_counter() - started, state, error=error)
-        spent = time.perf_counter() - started
-        return Read(files, spent, state, clip, warnings, notes, explained)
+            return Unread(files, time.perf_counter() - started, error)
+        seconds = time.perf_counter() - started
+        return Read(files, seconds, state, clip, priors, warnings, notes, explanation)
+
+    def _priors(self, clip: SpeakerClip) -> Priors:
+        samples, seed = self._sampling.samples, self._sampling.seed
+        return assign(clip.utterances, self._source, samples, seed, clip.id)
+
+    def _new_notes(self) -> list[str]:
+        notes = list(self._source.notes[self._told :])
+        self._told += len(notes)
+        return notes
 
     def _features(self) -> FeatureReader:
-        if not hasattr(self._own, "features"):
+        if not hasattr(self._of_thread, "features"):
             if self._beside:
                 torch.set_num_threads(1)  # of the kernels that this thread starts
-            self._own.features = FeatureReader(self._config, self._device)
-        return self._own.features
+            self._of_thread.features = FeatureReader(self._config, self._device)
+        return self._of_thread.features

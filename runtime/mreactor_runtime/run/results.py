@@ -1,21 +1,24 @@
-"""Where a clip goes when it was sampled, or has failed: its files, its picture, its line."""
+"""Writes each clip's result, and records its outcome in the manifest and the summary."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mreactor_ref.errors import ClipError, MReactorError
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions
-from mreactor_runtime.run.ledger import Ledger
-from mreactor_runtime.run.manifest import Line
+from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
 from mreactor_runtime.run.outputs import is_disk_full, write_json, write_npz
-from mreactor_runtime.run.reading import Read
+from mreactor_runtime.run.reading import Read, Unread
 from mreactor_runtime.run.resume import PICTURE, PRIORS, beside
-from mreactor_runtime.run.summary import WRITE
+from mreactor_runtime.run.shard import MANIFEST
+from mreactor_runtime.run.summary import WRITE, Outcome, Progress, Summary
+
+MOST_SAID = 20  # warnings and failed pictures that are said aloud; the manifest has all warnings
 
 # Draws a clip and its reactions to a path.
 Draw = Callable[[SpeakerClip, ClipReactions, Path], None]
@@ -25,12 +28,82 @@ class TooManyFailed(Exception):
     """More clips than are allowed."""
 
 
+class Ledger:
+    """Records the outcomes of a run's clips, and tells who listens; in any thread.
+
+    Args:
+        head: the fields that every line of the manifest has.
+    """
+
+    def __init__(self, manifest: Manifest, summary: Summary, progress: Progress, head: Line):
+        self._manifest, self._summary, self._progress = manifest, summary, progress
+        self._head = head
+        self._lock = threading.RLock()  # saying is part of writing down
+        self._said: dict[str, set[str]] = {}  # of each kind what was said
+
+    def done(self, clip_id: str, line: Line, reactions: int, milliseconds: float) -> None:
+        """A clip's result is written."""
+        with self._lock:
+            self._write(clip_id, DONE, line, milliseconds, None)
+            self._summary.done += 1
+            self._summary.reactions += reactions
+            self._progress.finished(Outcome(clip_id, reactions, milliseconds))
+
+    def failed(self, clip_id: str, error: str, milliseconds: float) -> None:
+        """A clip has no result."""
+        with self._lock:
+            self._write(clip_id, FAILED, {}, milliseconds, error)
+            self._summary.failed[clip_id] = error
+            self._progress.finished(Outcome(clip_id, 0, milliseconds, error))
+
+    def _write(
+        self, clip_id: str, status: str, line: Line, milliseconds: float, error: str | None
+    ) -> None:
+        end = {"milliseconds": round(milliseconds, 1), "error": error}
+        self._manifest.add({"id": clip_id, "status": status} | self._head | line | end)
+
+    def spent(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self._summary.stages[stage] += seconds
+
+    def say(self, text: str) -> None:
+        """Something the user should know."""
+        with self._lock:
+            self._summary.notes.append(text)
+            self._progress.say(text)
+
+    def say_of(self, kind: str, what: str, clip_id: str, text: str) -> None:
+        """Likewise of a clip: each `what` once, and no more than MOST_SAID of a kind."""
+        with self._lock:
+            said = self._said.setdefault(kind, set())
+            if what not in said and len(said) < MOST_SAID:
+                said.add(what)
+                more = "; the others are only in " + MANIFEST if kind == "warning" else ""
+                last = f" (no more are said{more})" if len(said) == MOST_SAID else ""
+                self.say(f"{clip_id}: {text}{last}")
+
+    def tell(self, clip: SpeakerClip, warnings: Sequence[str]) -> None:
+        """Pass on each warning, and each kind of missing stream, once a run."""
+        with self._lock:
+            missing = self._summary.missing
+            for name in _missing(clip):
+                if not missing[name]:
+                    self.say(f"{clip.id} has no {name}: the model does without (said once a run)")
+                missing[name] += 1
+            for warning in warnings:
+                self.say_of("warning", warning, clip.id, warning)
+
+    @property
+    def failures(self) -> int:
+        return len(self._summary.failed)
+
+
 @dataclass(frozen=True)
 class Results:
-    """The results of one run.
+    """Writes the results of a run.
 
     Attributes:
-        explained: whether to write what was said of each clip's priors.
+        explain: whether to write how each clip's priors came about.
         debug: raise an error that is nobody's clip.
         max_errors: clips that may fail; None is no limit.
     """
@@ -38,20 +111,18 @@ class Results:
     output: Path
     ledger: Ledger
     draw: Draw | None
-    explained: bool
+    explain: bool
     debug: bool
     max_errors: int | None
 
-    def write(
-        self, read: Read, clip: SpeakerClip, reactions: ClipReactions, seconds: float
-    ) -> None:
+    def write(self, read: Read, reactions: ClipReactions, seconds: float) -> None:
         """The files of one clip, and then its line. `seconds`: that it took so far."""
-        started = time.perf_counter()
+        started, clip = time.perf_counter(), read.clip
         path = self.output / f"{clip.id}.npz"
         try:
             digest = write_npz(path, reactions)
-            if self.explained:
-                write_json(beside(path, PRIORS), read.explained)
+            if self.explain:
+                write_json(beside(path, PRIORS), read.explanation)
             self._draw(clip, reactions, path)
         except Exception as problem:
             if is_disk_full(problem):
@@ -81,7 +152,7 @@ class Results:
             text = f"no picture of it: {type(problem).__name__}: {problem}"
             self.ledger.say_of("picture", clip.id, clip.id, text)
 
-    def failed(self, read: Read, problem: BaseException, seconds: float) -> None:
+    def failed(self, read: Read | Unread, problem: BaseException, seconds: float) -> None:
         """Put a clip down as failed; no older result of it may stay, for the manifest denies it.
 
         Raises: the problem, where it is not this clip's alone.
@@ -103,3 +174,9 @@ class Results:
         """Raises TooManyFailed."""
         if self.max_errors is not None and self.ledger.failures > self.max_errors:
             raise TooManyFailed
+
+
+def _missing(clip: SpeakerClip) -> list[str]:
+    missing = [name for name in ("sound", "words") if getattr(clip, name) is None]
+    face = [name for name in ("coefficients", "attributes") if getattr(clip, name) is None]
+    return missing + (["face"] if len(face) == 2 else [f"face {name}" for name in face])

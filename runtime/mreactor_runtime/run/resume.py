@@ -1,4 +1,4 @@
-"""What an earlier run into the same folder did, as far as it is what this run would do."""
+"""Finds which results of an earlier run into the same folder can be kept."""
 
 from __future__ import annotations
 

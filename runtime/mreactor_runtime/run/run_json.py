@@ -1,4 +1,4 @@
-"""What `run.json` says of a run, and whether an earlier run would have made the same bytes."""
+"""The record of a run in `run.json`, and whether another run would make the same bytes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from mreactor_ref.emotion.options import RecoveryOptions
-from mreactor_runtime.bundle import SolverDefaults, versions
+from mreactor_runtime.bundle import versions
 from mreactor_runtime.engines.names import ONNX, OPENVINO, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import read_json, sha256_of
+from mreactor_runtime.sampling_options import Sampling, flat
 
 PACKAGES = (
     *("mreactor", "numpy", "torch", "transformers", "sentence-transformers", "vaderSentiment"),
 )
 # Those of other engines have no part in a run. A torch for CUDA has a Triton of its own version.
-OF_ENGINES = {
+ENGINE_PACKAGES = {
     TORCH: (),
     ONNX: ("onnxruntime", "onnxruntime-gpu"),
     OPENVINO: ("openvino",),
     TENSORRT: ("tensorrt",),
     TENSORRT_RTX: ("tensorrt-rtx",),
 }
-# How a run is done, not what comes of it.
-HOW = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
+# Arguments that do not change the results.
+UNDECISIVE = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
 MOST_NAMED = 3  # differences in one line
 SHOWN_DIGITS = 12  # of a hash
 
 Record = dict[str, Any]
 
 
-def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefaults) -> Record:
-    """What run.json says before the run."""
+def describe(input: Path, reactor: Reactor, sampling: Sampling, options: Options) -> Record:
+    """The record of a run before it starts."""
     model, engine = reactor.model, reactor.engine
     shard = None if options.shard is None else str(options.shard)
-    packages = (*PACKAGES, *OF_ENGINES.get(engine.name, ()))
+    packages = (*PACKAGES, *ENGINE_PACKAGES.get(engine.name, ()))
+    of_run = {name: value for name, value in asdict(options).items() if name != "sampling"}
     return {
         "ai_generated": True,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -57,8 +59,8 @@ def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefa
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
             "input": str(input),
-            **asdict(options),
-            **asdict(solver),
+            **flat(sampling),
+            **of_run,
             "shard": shard,
         },
     }
@@ -78,13 +80,13 @@ def difference(old: Path, new: Record) -> str | None:
     except (TypeError, KeyError, AttributeError):  # of another version, or not ours
         return "it is not known how"
     now = dict(_deciding(json.loads(json.dumps(new))))
-    found = [
+    changes = [
         f"{name} was {_shown(was.get(name))}, now {_shown(now.get(name))}"
         for name in sorted({*was, *now})
         if was.get(name) != now.get(name)
     ]
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return "; ".join(found[:MOST_NAMED]) + more if found else None
+    more = f" and {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else ""
+    return "; ".join(changes[:MOST_NAMED]) + more if changes else None
 
 
 def _shown(value: Any) -> str:
@@ -95,7 +97,7 @@ def _shown(value: Any) -> str:
 
 def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
     """The parts of a record that decide the bytes, flat, by names that people know."""
-    arguments = {k: v for k, v in record["arguments"].items() if k not in HOW}
+    arguments = {k: v for k, v in record["arguments"].items() if k not in UNDECISIVE}
     yield from _flat(json.loads(json.dumps(arguments)), "")
     yield from _flat(record["versions"], "version of ")
     yield from _flat(record["priors"], "priors ")
@@ -120,4 +122,4 @@ def _own_files(recovery: RecoveryOptions | None) -> dict[str, str]:
         return {}
     lexicons = [option.partition("=")[2] for option in recovery.lexicon]
     paths = [Path(name).expanduser() for name in (recovery.subject_source, *lexicons) if name]
-    return {path.name: found for path in paths if (found := sha256_of(path))}
+    return {path.name: digest for path in paths if (digest := sha256_of(path))}

@@ -1,4 +1,4 @@
-"""What a run tells, and what it comes to: who listens, what became of a clip, and the summary."""
+"""Progress listeners, a clip's outcome, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECODE, SAMPLE, WRITE = STAGES = ("decode", "sample", "write")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one clip; `error` is None where it is done.
+    """The outcome of one clip; `error` is None where it is done.
 
     `milliseconds` are those of its own reading, sampling and writing; clips that are sampled
     together share the time of that evenly.
@@ -52,7 +52,7 @@ class Silent:
 
 @dataclass
 class Summary:
-    """What a run did.
+    """The figures and notes of a run.
 
     Attributes:
         clips: all of the input, or of its shard. kept: of these, done by an earlier run.

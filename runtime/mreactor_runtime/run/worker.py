@@ -33,7 +33,7 @@ OpenRun = Callable[[str, int | None], tuple[Reactor, Draw | None, Explain | None
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is to do."""
+    """The work of a process."""
 
     input: Path
     output: Path
