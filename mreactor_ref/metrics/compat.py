@@ -1,18 +1,26 @@
 """What the code of each challenge does where it departs from the measures' definitions.
 
-| edition | FRSyn | FRDvs | random predictor | means from | mean sequence | source |
-|---|---|---|---|---|---|---|
-| react2023 | all reactions | yes | uniform in [0, 1) | speakers and listeners | yes | baseline_react2023: evaluate.py, run_baselines.py, metric/*.py |
-| react2024 | the first reaction of a clip | yes | as 2023 | as 2023 | yes | baseline_react2024: evaluate.py, regnn/evaluation.py, regnn/metric/*.py |
-| react2025 | the first reaction of a clip | no | see trivial.py | listeners | no | baseline_react2025: framework/utils/compute_metrics.py; baseline_react2026: framework/metrics/TLCC.py, framework/utils/baseline_reaction_metrics.py |
+|                   | react2023     | react2024     | react2025    |
+|-------------------|---------------|---------------|--------------|
+| FRSyn counts      | all reactions | the first (a) | the first (b)|
+| FRSyn, NaN        | is the largest correlation in all three (a, b)|
+| FRSyn, fps        | 25, whatever the data have (a, b)            |
+| FRDvs             | yes           | yes           | no (c)       |
+| single precision  | FRDiv, FRVar, FRDvs; means and variances of FRCorr (d) |
+| random predictor  | uniform in [0, 1) (e)         | see trivial.py (f) |
+| means come from   | speakers and listeners (e)    | listeners (f)|
+| mean sequence     | yes (e)       | yes (e)       | no (f)       |
 
-All of them take NaN for the largest correlation in FRSyn (synchrony.py), which has 25 frames a
-second, and compute FRDiv, FRVar, FRDvs and the means and variances of FRCorr in single precision.
+Sources: (a) baseline_react2023 and baseline_react2024: metric/TLCC.py, evaluate.py;
+(b) baseline_react2026: framework/metrics/TLCC.py; (c) baseline_react2025:
+framework/utils/compute_metrics.py; (d) baseline_react2023: metric/S_MSE.py, FRVar.py, FRDvs.py,
+FRC.py; (e) baseline_react2023: run_baselines.py; (f) baseline_react2026:
+framework/utils/baseline_reaction_metrics.py. The edition of 2026 scores as that of 2025.
 
-Not of the measures, and so not here: evaluate.py of 2023 hands the *predictions* of other clips to
-FRCorr and FRDist as the real reactions; 2025 and 2026 score against ten real reactions, the
-listener's own and nine drawn of the session (dataset/react_2025.py), we against all.
-"""  # noqa: E501
+Not of the measures, and so not here: evaluate.py of 2023 hands *predictions* for other clips to
+FRCorr and FRDist in place of the real reactions; 2025 and 2026 score against ten real reactions,
+the listener's own and nine drawn from the session (dataset/react_2025.py), we against all.
+"""
 
 from __future__ import annotations
 
