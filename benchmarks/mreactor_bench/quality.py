@@ -120,7 +120,7 @@ def measure(
     clips = [dyad.clip.id for dyad in dyads]
     groupings = _groupings(scoring, clips, [dyad.clip.id for dyad in every])
     realism = _realism(scoring)
-    options = {**asdict(solver or reactor.model.defaults), "smoothness": smoothness}
+    options: dict[str, Any] = {**asdict(solver or reactor.model.defaults), "smoothness": smoothness}
     predictions: list[Array] = []
     for i, dyad in enumerate(dyads):
         predictions.append(reactor.generate(dyad.clip, samples, seed, **options).attributes)

@@ -11,6 +11,7 @@ A real reaction of another length is first brought to that of the generated ones
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,9 @@ def clip_frcorr(
     edition: Edition | None = None,
 ) -> Float64:
     """What each clip adds to FRCorr, (N,): the sum over its S reactions. See `frcorr`."""
-    dtype = np.float64 if edition is None else np.float32
     sums: list[float] = []
     for generated, real in _clips(predictions, appropriate, length_rule):
-        stacked = np.stack([np.asarray(reaction, dtype) for reaction in real])
-        found = concordance(np.asarray(generated, dtype), stacked)
+        found = concordance(generated, np.stack(real), single=edition is not None)
         sums.append(float(found.mean(axis=2).max(axis=1).sum()))
     return np.array(sums)
 
@@ -94,42 +93,54 @@ def clip_frdist(
     return np.array(sums)
 
 
-def concordance(generated: NDArray[Any], real: NDArray[Any]) -> Float64:
+def concordance(generated: NDArray[Any], real: NDArray[Any], single: bool = False) -> Float64:
     """Concordance correlation of each generated reaction with each real one, per channel.
 
     2 cov / (var + var' + (mean - mean')^2 + 1e-8), variances over T. As in the challenge's code a
     channel that is constant in either sequence counts 0, even where both are the same constant.
-    Means and variances are of the arguments' precision, covariances always of double.
 
     Args:
         generated: (S, T, C). real: (R, T, C).
+        single: with means and variances in single precision, as the challenge's code has them.
 
     Returns:
         (S, R, C), in [-1, 1].
     """
-    x, y = _channels(generated), _channels(real)  # (C, S, T), (C, R, T)
-    x_mean, y_mean = x.mean(2)[:, :, None], y.mean(2)[:, None]
-    x_var, y_var = x.var(2)[:, :, None], y.var(2)[:, None]
-    spread = (x_var + y_var + (x_mean - y_mean) ** 2).astype(np.float64)  # (C, S, R)
-    x, y = _centred(x), _centred(y)
-    covariance = x @ y.transpose(0, 2, 1) / x.shape[2]
-    if x_var.dtype == np.float32:  # the challenge: correlation times two deviations
-        exact = np.sqrt(np.square(x).mean(2)[:, :, None] * np.square(y).mean(2)[:, None])
+    x, y = _moments(generated, single), _moments(real, single)
+    between = (x.mean[:, :, None] - y.mean[:, None]) ** 2
+    spread = (x.variance[:, :, None] + y.variance[:, None] + between).astype(np.float64)
+    covariance = x.centred @ y.centred.transpose(0, 2, 1) / x.centred.shape[2]  # (C, S, R)
+    if single:  # a correlation in double precision, times deviations in single
+        exact = x.deviation()[:, :, None] * y.deviation()[:, None]
         correlation = np.divide(covariance, exact, out=np.zeros_like(exact), where=exact > 0)
-        covariance = correlation * np.sqrt(x_var) * np.sqrt(y_var)
+        covariance = correlation * np.sqrt(x.variance)[:, :, None] * np.sqrt(y.variance)[:, None]
     return (2 * covariance / (spread + CCC_EPSILON)).transpose(1, 2, 0)
 
 
-def _channels(reactions: NDArray[Any]) -> NDArray[Any]:
-    """(S, T, C) -> (C, S, T)."""
-    return np.ascontiguousarray(reactions.transpose(2, 0, 1))
+@dataclass(frozen=True)
+class _Moments:
+    """Of each channel of S reactions: centred (C, S, T), always double; mean, variance (C, S)."""
+
+    centred: Float64
+    mean: NDArray[Any]
+    variance: NDArray[Any]
+
+    def deviation(self) -> Float64:
+        """In double precision."""
+        return np.sqrt(np.square(self.centred).mean(axis=2))
 
 
-def _centred(channels: NDArray[Any]) -> Float64:
-    """In double precision, without the mean over time; exactly 0 where a channel is constant."""
-    exact = channels.astype(np.float64)
-    constant = exact.max(-1, keepdims=True) == exact.min(-1, keepdims=True)
-    return np.where(constant, 0.0, exact - exact.mean(-1, keepdims=True))
+def _moments(reactions: NDArray[Any], single: bool) -> _Moments:
+    channels = np.ascontiguousarray(reactions.transpose(2, 0, 1))
+    if single:
+        channels = channels.astype(np.float32)
+        exact = channels.astype(np.float64)
+        centred = exact - exact.mean(axis=2, keepdims=True)
+        return _Moments(centred, channels.mean(axis=2), channels.var(axis=2))
+    centred = channels.astype(np.float64)
+    mean = centred.mean(axis=2)
+    centred -= mean[:, :, None]
+    return _Moments(centred, mean, np.einsum("cst,cst->cs", centred, centred) / centred.shape[2])
 
 
 def _groups(reaction: NDArray[Any]) -> list[Sequences]:

@@ -21,6 +21,8 @@ from mreactor_ref.metrics.compat import Edition
 
 Float64 = NDArray[np.float64]
 
+ROUNDING = 1e-13  # of a squared distance beside the squares that it is the difference of
+
 
 def frdiv(predictions: Sequence[NDArray[Any]], edition: Edition | None = None) -> float:
     """FRDiv: mean squared distance between the reactions of a clip, mean over clips.
@@ -85,7 +87,9 @@ def clip_pairs(predictions: Sequence[NDArray[Any]], edition: Edition | None = No
         norms = norms[np.arange(len(rows))[:, None], common - 1]  # (N, N), of the common ones
         flat = rows.reshape(len(rows), -1)
         both = np.outer(has, has)
-        total += both * np.maximum(norms + norms.T - 2 * flat @ flat.T, 0) / rows.shape[2]
+        apart, size = norms + norms.T - 2 * flat @ flat.T, norms + norms.T
+        apart[apart <= ROUNDING * size] = 0
+        total += both * apart / rows.shape[2]
         counted += both
     return total / (counted * common)
 

@@ -64,7 +64,7 @@ def read_groupings(
     missing = [clip for clip in scored if clip not in seen]
     if missing:
         raise UsageError(
-            f"{len(missing)} clips have no row, such as {missing[0]!r}",
+            f"{len(missing)} of {len(scored)} clips have no row, such as {missing[0]!r}",
             path,
             "add them, with empty cells where they belong to no group",
         )

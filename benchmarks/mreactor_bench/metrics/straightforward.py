@@ -21,7 +21,7 @@ LARGEST_LAG = 49  # frames
 def frcorr(generated: NDArray[Any], real: Sequence[NDArray[Any]]) -> float:
     """FRCorr of one clip: (S, T, 25) against R of (T, 25)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return sum(max(_concordance(x, y) for y in real) for x in generated)
+        return float(sum(max(_concordance(x, y) for y in real) for x in generated))
 
 
 def frdist(generated: NDArray[Any], real: Sequence[NDArray[Any]]) -> float:
@@ -32,7 +32,7 @@ def frdist(generated: NDArray[Any], real: Sequence[NDArray[Any]]) -> float:
         raise UsageError("tslearn is not installed", fix="pip install tslearn") from error
 
     def distance(x: NDArray[Any], y: NDArray[Any]) -> float:
-        return sum(weight * dtw(x[:, part], y[:, part]) for part, weight in DISTANCE_GROUPS)
+        return sum(w * float(dtw(x[:, part], y[:, part])) for part, w in DISTANCE_GROUPS)
 
     return float(sum(min(distance(x, y) for y in real) for x in generated))
 
@@ -54,10 +54,11 @@ def _concordance(x: NDArray[Any], y: NDArray[Any]) -> float:
 
 
 def _lag(reaction: NDArray[Any], speaker: NDArray[Any]) -> int:
-    frames, means = len(speaker), []
+    frames = len(speaker)
+    means: list[float] = []
     for lag in range(-LARGEST_LAG, LARGEST_LAG + 1):
         late, early = max(lag, 0), max(-lag, 0)
         x, y = reaction[late : frames - early], speaker[early : frames - late]
         pairs = [np.corrcoef(x[:, c], y[:, c])[0, 1] for c in range(x.shape[1])]
-        means.append(np.mean(np.float32(pairs)))
+        means.append(float(np.mean(np.array(pairs, np.float32))))
     return abs(int(np.argmax(means)) - LARGEST_LAG)
