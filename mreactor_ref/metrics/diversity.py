@@ -4,7 +4,7 @@ Facts of the challenge's code (metric/S_MSE.py, FRVar.py, FRDvs.py of baseline_r
 distances are divided by frames and channels; the sums run over ordered pairs, so a pair counts
 its distance twice and is divided by n (n - 1); the variance is the unbiased one (n - 1).
 The editions of 2025 and 2026, whose clips vary in length, leave FRDvs out. All of it is computed in
-single precision there, with `torch.cdist`, whose rounding differs by 3e-6 from the exact value;
+single precision there, with `torch.cdist`, which departs from the exact value in the sixth decimal;
 with an edition (compat.py) the same is done here.
 """
 
