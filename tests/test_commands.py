@@ -16,7 +16,7 @@ from mreactor_ref.command import line_now_and_then, one_line_errors
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate"),
-    *("sentence_transformers", "openai"),
+    *("sentence_transformers", "openai", "numba"),
 )
 
 

@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.metrics.compat import EDITIONS
+from mreactor_ref.metrics.intervals import RESAMPLES
+from mreactor_ref.metrics.lengths import CHALLENGE, LENGTH_RULES
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 from mreactor_runtime.sampling_options import solver_options
@@ -33,6 +36,32 @@ MODEL_OPTIONS = (
     click.option("--limit", type=click.IntRange(2), help="Only the first so many clips."),
     click.option("--seed", type=int, default=0, help="Of the reactions."),
     solver_options(Solver()),
+)
+SCORING_OPTIONS = (
+    click.option(
+        "--compat",
+        type=click.Choice(list(EDITIONS)),
+        help="Compute what the code of this challenge does, where it departs from the definitions.",
+    ),
+    click.option(
+        "--length-rule",
+        type=click.Choice(list(LENGTH_RULES)),
+        default=CHALLENGE,
+        help="For real reactions of other lengths: cut and hold, or faster and slower.",
+    ),
+    click.option(
+        "--resamples",
+        type=click.IntRange(100, 1_000_000),
+        default=RESAMPLES,
+        help="Of the bootstrap intervals.",
+    ),
+    click.option("--groups", type=FILE, help="csv with clip,column...: scores by group of clips."),
+    click.option(
+        "--features",
+        type=(FILE, FILE),
+        metavar="REAL GENERATED",
+        help="Features of video, npy or the npz of pytorch_fid: adds FRRea.",
+    ),
 )
 REPORT_OPTIONS = (
     click.option("--output", type=FILE, help="Write the report as JSON."),
@@ -60,6 +89,8 @@ def evaluate() -> None:
 @evaluate.command(context_settings=SETTINGS)
 @with_options(*MODEL_OPTIONS)
 @click.option("--samples", type=click.IntRange(2, 1000), default=10, help="Reactions to each clip.")
+@with_options(*SCORING_OPTIONS)
+@click.option("--latex", is_flag=True, help="Print the rows for a table of the challenge's form.")
 @with_options(*REPORT_OPTIONS)
 def reactions(
     data: Path,
@@ -71,8 +102,10 @@ def reactions(
     seed: int,
     samples: int,
     solver: dict[str, Any],
+    latex: bool,
     output: Path | None,
     debug: bool,
+    **scoring: Any,
 ) -> None:
     """Score a model with the challenge's measures, beside its four trivial predictors.
 
@@ -80,15 +113,24 @@ def reactions(
     FRSyn. The mean predictors learn from the split `train` of the data.
     """
     with one_line_errors(debug):
-        from mreactor_bench.quality import beats_trivial, measure
-        from mreactor_bench.report import markdown
+        from mreactor_bench.quality import Scoring, beats_trivial, measure
+        from mreactor_bench.quality_tables import latex_rows, quality_text
         from mreactor_runtime.reactor import Reactor
 
         reactor = Reactor.open(model, engine, device=device, samples=samples, seed=seed, **solver)
         with progress_bar() as progress:
-            quality = measure(reactor, data, split=split, limit=limit, progress=progress)
-        click.echo(f"{quality.clips} clips of {split}, {samples} reactions each")
-        click.echo(markdown(quality.rows, "predictor"))
+            quality = measure(
+                reactor,
+                data,
+                split=split,
+                limit=limit,
+                scoring=Scoring(**scoring),
+                progress=progress,
+            )
+        for text in quality_text(quality):
+            click.echo(text)
+        if latex:
+            click.echo(latex_rows(quality.rows))
         for name, better in beats_trivial(quality, reactor.model.name).items():
             click.echo(
                 f"{name}: {'better than' if better else 'NOT better than'} every trivial one"

@@ -38,9 +38,16 @@ def write_report(path: Path, kind: str, values: dict[str, Any]) -> None:
 
 def markdown(rows: dict[str, dict[str, float]], first: str, digits: str = ".3g") -> str:
     """A table: rows by name, the columns of the first row; `first` is the head of the names."""
+    return text_table(
+        {name: {key: f"{x:{digits}}" for key, x in row.items()} for name, row in rows.items()},
+        first,
+    )
+
+
+def text_table(rows: dict[str, dict[str, str]], first: str) -> str:
+    """As `markdown`, with cells that are text; a dash for what a row does not have."""
     columns = list(next(iter(rows.values())))
     lines = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for name, row in rows.items():
-        cells = " | ".join(f"{row[column]:{digits}}" for column in columns)
-        lines.append(f"| {name} | {cells} |")
+        lines.append(f"| {name} | " + " | ".join(row.get(column, "-") for column in columns) + " |")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import UsageError
+from mreactor_ref.metrics.compat import Edition
 from mreactor_ref.signals import (
     AFFECT_SLICE,
     ATTRIBUTES,
@@ -100,24 +101,31 @@ def mean_frame(means: TrainingMeans, frames: int, samples: int) -> Array:
 
 
 def trivial_predictions(
-    speakers: Sequence[NDArray[Any]], means: TrainingMeans, samples: int, seed: int
+    speakers: Sequence[NDArray[Any]],
+    means: TrainingMeans,
+    samples: int,
+    seed: int,
+    edition: Edition | None = None,
 ) -> dict[str, list[Array]]:
     """Every trivial predictor on every clip, under the challenge's names.
 
     Args:
         speakers: per clip (T, 25).
+        edition: those of one challenge; all four, and random as in 2025, where it is None.
 
     Returns:
         Per predictor, per clip (S, T, 25).
     """
     rng = np.random.default_rng(seed)
     lengths = [len(speaker) for speaker in speakers]
-    return {
-        "B_Random": [random_reactions(frames, samples, rng) for frames in lengths],
+    noise = 2023 if edition is not None and edition.uniform_random else 2025
+    predictions = {
+        "B_Random": [random_reactions(frames, samples, rng, noise) for frames in lengths],
         "B_Mime": [mime(speaker, samples) for speaker in speakers],
-        "B_MeanSeq": [mean_sequence(means, frames, samples) for frames in lengths],
-        "B_MeanFr": [mean_frame(means, frames, samples) for frames in lengths],
     }
+    if edition is None or edition.mean_sequence:
+        predictions["B_MeanSeq"] = [mean_sequence(means, frames, samples) for frames in lengths]
+    return predictions | {"B_MeanFr": [mean_frame(means, frames, samples) for frames in lengths]}
 
 
 def _truncated_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

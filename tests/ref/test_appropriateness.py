@@ -9,12 +9,12 @@ from scipy.spatial.distance import cdist
 from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.appropriateness import (
     DISTANCE_GROUPS,
-    at_length,
     concordance,
-    dtw,
     frcorr,
     frdist,
 )
+from mreactor_ref.metrics.lengths import stretched_length
+from mreactor_ref.metrics.warping import dtw
 from mreactor_ref.signals import AFFECT_SLICE, ATTRIBUTES
 
 
@@ -131,23 +131,11 @@ def test_frdist_is_zero_for_real_reactions():
     assert frdist([np.stack(real)], [real]) == 0
 
 
-def test_at_length_takes_the_nearest_frame():
-    x = np.arange(4)[:, None]
-    assert at_length(x, 4) is x
-    assert at_length(x, 8).ravel().tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert at_length(x, 2).ravel().tolist() == [1, 3]
-    assert at_length(x, 1).ravel().tolist() == [2]
-    for frames in range(1, 60):
-        stretched = at_length(x, frames).ravel()
-        assert len(stretched) == frames
-        assert (np.diff(stretched) >= 0).all()
-
-
-def test_real_reactions_of_other_lengths_are_stretched():
+def test_real_reactions_of_other_lengths_are_stretched_if_asked_for():
     generated = draw(2, 40)
     longer = [np.repeat(reaction, 3, axis=0) for reaction in generated]
-    assert frcorr([generated], [longer]) == pytest.approx(2, abs=1e-6)
-    assert frdist([generated], [longer]) == 0
+    assert frcorr([generated], [longer], stretched_length) == pytest.approx(2, abs=1e-6)
+    assert frdist([generated], [longer], stretched_length) == 0
 
 
 @pytest.mark.parametrize("measure", [frcorr, frdist])

@@ -6,6 +6,7 @@ from scipy.spatial.distance import pdist
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.appropriateness import frcorr, frdist
+from mreactor_ref.metrics.compat import EDITIONS
 from mreactor_ref.metrics.diversity import frdiv, frdvs, frvar
 from mreactor_ref.metrics.synchrony import frsyn
 from mreactor_ref.metrics.table import MEASURES, evaluate
@@ -57,6 +58,7 @@ def test_frdvs_compares_the_same_reaction_of_two_clips():
     a[1], b[0] = 1, 2  # 4 for the first reactions, 1 for the second
     assert frdvs([a, b]) == pytest.approx(2.5)
     assert frdvs([a, a]) == 0
+    assert frdvs([draw(2, 40)] * 3) == 0
     assert frdvs([a]) == 0
 
 
@@ -139,8 +141,9 @@ def test_the_table_holds_every_measure():
         "FRDvs": frdvs(predictions),
         "FRSyn": frsyn(predictions, speakers, 30.0),
     }
-    compat = evaluate(predictions, real, speakers, compat=True)
-    assert compat["FRSyn"] == frsyn(predictions, speakers, compat=True)
+    edition = EDITIONS["react2024"]
+    compat = evaluate(predictions, real, speakers, edition=edition)
+    assert compat["FRSyn"] == frsyn(predictions, speakers, edition=edition)
 
 
 @pytest.mark.parametrize(

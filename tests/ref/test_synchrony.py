@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from mreactor_ref.errors import UsageError
+from mreactor_ref.metrics.compat import EDITIONS
 from mreactor_ref.metrics.synchrony import frsyn, lagged_correlation
 from mreactor_ref.signals import ATTRIBUTES, VALENCE
+
+REACT2024 = EDITIONS["react2024"]
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -18,11 +21,11 @@ def walk(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lag", [-49, -30, -1, 0, 1, 12, 49])
-@pytest.mark.parametrize("compat", [False, True])
-def test_frsyn_finds_the_lag_of_a_copy(lag, compat):
+@pytest.mark.parametrize("edition", [None, REACT2024])
+def test_frsyn_finds_the_lag_of_a_copy(lag, edition):
     signal = walk(400)
     speaker, reaction = signal[100:300], signal[100 - lag : 300 - lag]
-    assert frsyn([reaction[None]], [speaker], compat=compat) == abs(lag)
+    assert frsyn([reaction[None]], [speaker], edition=edition) == abs(lag)
 
 
 def test_a_late_reaction_has_a_positive_lag():
@@ -49,7 +52,7 @@ def test_frsyn_averages_all_reactions_and_compat_only_the_first():
     reactions = np.stack([signal[100 - lag : 300 - lag] for lag in (3, 9, 18)])
     speaker = signal[100:300]
     assert frsyn([reactions], [speaker]) == pytest.approx(10)
-    assert frsyn([reactions], [speaker], compat=True) == 3
+    assert frsyn([reactions], [speaker], edition=REACT2024) == 3
     assert frsyn([reactions, speaker[None]], [speaker] * 2) == pytest.approx(30 / 4)
 
 
@@ -57,7 +60,7 @@ def test_constant_channels_do_not_count_but_in_compat_they_win():
     speaker = walk(200)
     speaker[:, 4] = 1 / 3
     assert frsyn([speaker[None]], [speaker]) == 0
-    assert frsyn([speaker[None]], [speaker], compat=True) == 49
+    assert frsyn([speaker[None]], [speaker], edition=REACT2024) == 49
 
 
 def test_compat_takes_the_first_lag_at_which_a_channel_is_constant():
@@ -67,7 +70,7 @@ def test_compat_takes_the_first_lag_at_which_a_channel_is_constant():
     reaction = speaker.copy()
     reaction[:, 4] = walk(200, seed=5)[:, 4]
     assert frsyn([reaction[None]], [speaker]) == 0
-    assert frsyn([reaction[None]], [speaker], compat=True) == 10
+    assert frsyn([reaction[None]], [speaker], edition=REACT2024) == 10
 
 
 def test_a_reaction_that_never_moves_has_the_largest_lag():
