@@ -134,7 +134,7 @@ def parse_json(text: str, path: Path) -> list[list[Word]]:
     if isinstance(data, dict) and "segments" in data:
         return [_segment(entry, f"segment {i}", path) for i, entry in enumerate(entries)]
     timed = [_timed(entry, f"word {i}", path) for i, entry in enumerate(entries)]
-    return _utterances(
+    return utterances(
         [word for entry in timed for word in spread(entry.text, entry.start, entry.end)]
     )
 
@@ -171,7 +171,7 @@ def _timed(entry: dict[str, Any], name: str, path: Path) -> Word:
     return Word(start, end, " ".join(text.split()))
 
 
-def _utterances(words: list[Word]) -> list[list[Word]]:
+def utterances(words: list[Word]) -> list[list[Word]]:
     """Words as utterances: one ends with a sentence, or before a pause."""
     groups: list[list[Word]] = []
     for word in sorted(words, key=lambda w: w.start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mreactor_ref.cache import replace_text
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.transcripts import Word, parse_json, parse_plain, parse_subtitles
 from mreactor_ref.signals import Array, Utterance
@@ -22,11 +24,15 @@ PARSERS = {".srt": parse_subtitles, ".vtt": parse_subtitles, ".json": parse_json
 class Transcript:
     """The words of a clip, one tuple an utterance, in order of time; and what was odd about them.
 
-    `warnings` holds one clear line for each thing that was handled but should be known.
+    Attributes:
+        words: of each utterance.
+        warnings: one clear line for each thing that was handled but should be known.
+        language: a code such as "en"; None where the file does not tell it.
     """
 
     words: tuple[tuple[Word, ...], ...]
     warnings: tuple[str, ...] = ()
+    language: str | None = None
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -57,7 +63,11 @@ def read_words(path: str | Path, duration: float | None) -> Transcript:
             words beyond the end, or plain text without a duration.
     """
     path = Path(path)
-    text = _read_text(path)
+    return parse_words(_read_text(path), path, duration)
+
+
+def parse_words(text: str, path: Path, duration: float | None) -> Transcript:
+    """Read words as `read_words` does, from the text of the file `path`."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         if not duration:
@@ -75,6 +85,30 @@ def read_words(path: str | Path, duration: float | None) -> Transcript:
     if not spoken:
         return Transcript((), (f"{path.name} holds no words: taken as silence",))
     return _cut(spoken, duration, path)
+
+
+def words_json(transcript: Transcript) -> str:
+    """A transcript in the json form that `read_words` reads: segments with word times."""
+    segments = [
+        {
+            "start": utterance.start,
+            "end": utterance.end,
+            "text": utterance.text,
+            "words": [{"word": w.text, "start": w.start, "end": w.end} for w in words],
+        }
+        for utterance, words in zip(transcript.utterances, transcript.words, strict=True)
+    ]
+    data = {"language": transcript.language, "segments": segments}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_words(path: str | Path, transcript: Transcript) -> None:
+    """Write a transcript as json that `read_words` reads, in one step.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_text(Path(path), words_json(transcript))
 
 
 def place_words(words: Sequence[Word], vectors: Array, fps: float, frames: int) -> Array:
