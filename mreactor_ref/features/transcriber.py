@@ -18,7 +18,7 @@ import numpy as np
 from mreactor_ref.cache import cache_folder, replace_text
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.pretrained import first_line, is_folder_name
-from mreactor_ref.features.transcripts import Word, utterances
+from mreactor_ref.features.transcripts.word import Word, utterances
 from mreactor_ref.features.words import Transcript, parse_words, words_json
 from mreactor_ref.signals import SAMPLE_RATE, Array
 
@@ -139,9 +139,10 @@ class Transcriber:
 
 
 def _read(text: str, path: Path, seconds: float) -> Transcript:
-    transcript, language = parse_words(text, path, seconds), json.loads(text)["language"]
-    warnings = transcript.warnings if transcript.words else (NO_SPEECH,)
-    return Transcript(transcript.words, warnings, language)
+    transcript = parse_words(text, path, seconds)
+    if transcript.words:
+        return transcript
+    return Transcript((), (NO_SPEECH,), transcript.language)
 
 
 def _find_weights(name: str) -> Path:

@@ -22,7 +22,7 @@ from mreactor_ref.features.transcribe_options import (
     transcribe_options,
 )
 from mreactor_ref.features.transcriber import NO_SPEECH, Transcriber
-from mreactor_ref.features.transcripts import Word
+from mreactor_ref.features.transcripts.word import Word
 from mreactor_ref.features.words import Transcript, read_words, write_words
 from mreactor_ref.signals import SAMPLE_RATE, Utterance
 
