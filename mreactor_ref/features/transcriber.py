@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ SETTINGS = {"word_timestamps": True, "vad_filter": True}
 SEED = 0  # of the draws that Whisper falls back on where its first guess is poor
 WEIGHTS = "model.bin"
 
+HEARD = Path("transcript.json")  # how its warnings name what was heard
 NO_SPEECH = "no speech was found in the sound: taken as silence"
+FOLDER = "give a folder that ct2-transformers-converter wrote, or a name such as small"
 INSTALL = "pip install 'mreactor[transcribe]'"
 GPU_LIBRARIES = "transcribe on the CPU, or pip install nvidia-cublas-cu12 nvidia-cudnn-cu12"
 
@@ -73,11 +76,11 @@ class Transcriber:
         """
         entry, seconds = self._entry(wave), len(wave) / SAMPLE_RATE
         with suppress(OSError, UnicodeDecodeError, ClipError):  # not there, or damaged
-            return _read(entry.read_text(encoding="utf-8"), entry, seconds)
+            return _read(entry.read_text(encoding="utf-8"), seconds)
         text = words_json(self._hear(wave))
         with suppress(OSError):  # a cache that cannot be written only costs time
             replace_text(entry, text)
-        return _read(text, entry, seconds)
+        return _read(text, seconds)
 
     def _entry(self, wave: Array) -> Path:
         sound = hashlib.sha256(np.ascontiguousarray(wave, np.float32).data).hexdigest()
@@ -138,8 +141,8 @@ class Transcriber:
         return model
 
 
-def _read(text: str, path: Path, seconds: float) -> Transcript:
-    transcript = parse_words(text, path, seconds)
+def _read(text: str, seconds: float) -> Transcript:
+    transcript = parse_words(text, HEARD, seconds)
     if transcript.words:
         return transcript
     return Transcript((), (NO_SPEECH,), transcript.language)
@@ -158,25 +161,28 @@ def _find_weights(name: str) -> Path:
             f"finding words in sound needs faster-whisper: {first_line(error)}", fix=INSTALL
         ) from error
     folder = Path(name).expanduser()
-    if folder.is_dir() or is_folder_name(name):
-        if not (folder / WEIGHTS).is_file():
+    if not folder.is_dir():
+        if is_folder_name(name):
+            raise UsageError("the Whisper model is not there", name, FOLDER)
+        known = available_models()
+        if "/" not in name and name not in known:
             raise UsageError(
-                f"there is no {WEIGHTS} in the folder of the Whisper model"
-                if folder.is_dir()
-                else "the Whisper model is not there",
-                name,
-                "give a folder that ct2-transformers-converter wrote, or a name such as small",
+                f"no Whisper model is called {name!r}",
+                fix=f"give a folder, a hub name, or one of: {', '.join(known)}",
             )
-        return folder
-    known = available_models()
-    if "/" not in name and name not in known:
-        raise UsageError(
-            f"no Whisper model is called {name!r}",
-            fix=f"give a folder, a hub name, or one of: {', '.join(known)}",
-        )
+        folder = _download(name, download_model)
+    if not (folder / WEIGHTS).is_file():
+        raise UsageError(f"there is no {WEIGHTS} in the folder of the Whisper model", name, FOLDER)
+    return folder
+
+
+def _download(name: str, download_model: Callable[..., str]) -> Path:
+    """The folder of an earlier download, or else of a new one."""
+    with suppress(OSError, ValueError):  # not in the hub's own cache
+        folder = Path(download_model(name, local_files_only=True))
+        if (folder / WEIGHTS).is_file():
+            return folder
     try:
-        with suppress(OSError, ValueError):  # not in the hub's own cache, or not all of it
-            return Path(download_model(name, local_files_only=True))
         return Path(download_model(name))
     except Exception as error:  # the hub's client changes its exceptions from time to time
         raise UsageError(

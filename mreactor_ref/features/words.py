@@ -22,7 +22,7 @@ from mreactor_ref.features.transcripts.timing import mend
 from mreactor_ref.features.transcripts.word import Cue, Parsed, Unreadable, Word
 from mreactor_ref.signals import Array, Utterance
 
-MAX_LETTERS = 4_000_000  # of all words: more than any clip holds, and what they need fits in memory
+MAX_LETTERS = 2_000_000  # of all words: more than any clip holds, and what they need fits in memory
 END_SLACK = 0.1  # seconds; recognisers round the last word's end, that needs no warning
 ENGLISH = "en"
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from mreactor_ref.features.transcripts.values import (
-    START_KEYS,
     Entry,
     entries,
     entry,
@@ -14,12 +13,15 @@ from mreactor_ref.features.transcripts.values import (
     name_of,
     pieces_of,
     text_of,
-    times_of,
 )
 from mreactor_ref.features.transcripts.word import Cue, Parsed
 
 MILLISECOND = 0.001
 ASSEMBLYAI_KEYS = frozenset(("audio_duration", "audio_url", "acoustic_model", "speech_model"))
+GOOGLE_KEYS = (
+    ("startTime", "start_time", "startOffset", "start_offset"),
+    ("endTime", "end_time", "endOffset", "end_offset"),
+)
 SPEAKER_KEYS = ("speaker", "speakerLabel", "speaker_label", "speakerTag", "speaker_tag")
 
 
@@ -49,12 +51,14 @@ def google(data: object) -> Parsed | None:
         return None
     if len(words) > 1 and words[-1] and all(first(word, SPEAKER_KEYS) for word in words[-1]):
         words = words[-1:]
-    flat = [word for part in words for word in part]
-    for word in flat:
-        if times_of(word)[0] is None and times_of(word)[1] is not None:
-            word.setdefault(START_KEYS[1], "0s")
+    flat = [_google_word(word) for part in words for word in part]
     language = first(results[0], ("languageCode", "language_code"))
     return Parsed(turns(flat), language, loose=True)
+
+
+def _google_word(word: Entry) -> Entry:
+    start, end = (first(word, keys) for keys in GOOGLE_KEYS)
+    return {**word, "start": "0s" if start is None and end is not None else start, "end": end}
 
 
 def aws(data: object) -> Parsed | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,8 +21,8 @@ from mreactor_ref.features.transcripts.word import (
 
 SECONDS_PER_LETTER = 0.07  # of usual speech, where nothing tells how long a word lasts
 MILLISECONDS_A_WORD = (50, 5000)  # numbers without a fraction, this far apart, are no seconds
-LONGEST_SILENCE = 1800.0  # seconds before words, where no sound or face says that they are far off
-LONGEST_ALONE = 3 * 3600.0  # seconds of words, likewise
+LONGEST_SILENCE = 600.0  # seconds before words, where no sound or face says that they are far off
+LONGEST_ALONE = 3600.0  # seconds of words, likewise
 
 BELOW_ZERO = "times before the clip, taken as its start"
 BACKWARDS = "times that run backwards, mended by their neighbours"
@@ -109,7 +110,8 @@ def _rising(items: Sequence[Timed], counts: Counter[str]) -> list[Timed]:
             start, end = 0.0, None if end is None else max(end, 0.0)
         if start is not None and end is not None and end < start:
             counts[BACKWARDS] += 1
-            after = next((x.start for x in items[i + 1 :] if x.start is not None), float("inf"))
+            later = (items[k].start for k in range(i + 1, len(items)))
+            after = next((time for time in later if time is not None), math.inf)
             if before <= start <= after:
                 end = None
             elif before <= end <= after:
@@ -123,20 +125,15 @@ def _rising(items: Sequence[Timed], counts: Counter[str]) -> list[Timed]:
 
 def _span(cue: Cue) -> Piece:
     """A cue as one piece: its own times, or what those of its pieces tell."""
-    start, end = cue.start, cue.end
     known = [t for piece in cue.pieces for t in (piece.start, piece.end) if t is not None]
-    first, last = cue.pieces[0], cue.pieces[-1]
-    if start is None and known:
-        leading = takewhile(_untimed, cue.pieces)
-        start = first.start if first.start is not None else max(min(known) - _length(leading), 0.0)
-    if end is None and known and last.start is None:
-        end = (
-            last.end
-            if last.end is not None
-            else (max(known) + _length(takewhile(_untimed, reversed(cue.pieces))))
-        )
-    elif end is None:
-        end = last.end
+    start, end = cue.pieces[0].start, cue.pieces[-1].end
+    if known and _untimed(cue.pieces[0]):
+        start = max(min(known) - _length(takewhile(_untimed, cue.pieces)), 0.0)
+    if known and _untimed(cue.pieces[-1]):
+        end = max(known) + _length(takewhile(_untimed, reversed(cue.pieces)))
+    start, end = (
+        within if whole is None else whole for whole, within in ((cue.start, start), (cue.end, end))
+    )
     return Piece(" ".join(piece.text for piece in cue.pieces), start, end)
 
 
@@ -183,7 +180,7 @@ def _within_sense(spoken: list[list[Word]]) -> tuple[list[list[Word]], list[str]
         end = max(end, *(word.end for word in words))
         if end > LONGEST_ALONE:
             raise Unreadable(
-                f"lasts {end / 3600:.1f} hours, and there is no sound or face to tell the same",
+                f"lasts {end / 60:.0f} minutes, and there is no sound or face to tell the same",
                 "add the sound, and check that the times are seconds",
             )
     return spoken, []

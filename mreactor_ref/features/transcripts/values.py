@@ -10,8 +10,8 @@ from mreactor_ref.features.transcripts.word import Piece, Unreadable
 Entry = dict[str, Any]
 
 TEXT_KEYS = ("punctuated_word", "word", "text", "content")
-START_KEYS = ("start", "startTime", "start_time", "startOffset", "start_offset")
-END_KEYS = ("end", "endTime", "end_time", "endOffset", "end_offset")
+START_KEYS = ("start", "startTime", "start_time")
+END_KEYS = ("end", "endTime", "end_time")
 
 
 def entry(value: object) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from mreactor_ref.features.transcripts.clock import seconds
@@ -80,17 +81,14 @@ def _segment(item: Entry, name: str) -> Cue:
 
 def _dealt(items: Sequence[Entry], words: tuple[Piece, ...]) -> list[Cue]:
     """Words dealt to the segments that hold their middles, with the segments' punctuation."""
-    if any(word.start is None or word.end is None for word in words):
-        return [Cue(words)]
     starts = [times_of(item)[0] or 0.0 for item in items]
+    dealt: list[list[Piece]] = [[] for _ in items]
+    for word in words:
+        if word.start is None or word.end is None:
+            return [Cue(words)]
+        dealt[max(bisect_right(starts, (word.start + word.end) / 2) - 1, 0)].append(word)
     cues: list[Cue] = []
-    for item, first, last in zip(items, starts, [*starts[1:], float("inf")], strict=True):
-        inner = [
-            word
-            for word in words
-            if (first <= ((word.start or 0.0) + (word.end or 0.0)) / 2 < last)
-            or (item is items[0] and ((word.start or 0.0) + (word.end or 0.0)) / 2 < first)
-        ]
+    for item, inner in zip(items, dealt, strict=True):
         tokens = str(item.get("text") or "").split()
         if [_bare(token) for token in tokens] == [_bare(word.text) for word in inner]:
             inner = [Piece(t, w.start, w.end) for t, w in zip(tokens, inner, strict=True)]

@@ -79,6 +79,8 @@ def timed_text(
 
 def edges(texts: list[str], start: float, end: float) -> list[float]:
     """The times at which [start, end) is cut for texts that share it by their lengths."""
+    if len(texts) < 2:
+        return [start, end]
     sizes = np.cumsum([0, *(len(text) + 1 for text in texts)], dtype=np.float64)
     inner = (start + (end - start) * sizes[1:-1] / max(sizes[-1], 1.0)).tolist()
     return [start, *inner, end]
