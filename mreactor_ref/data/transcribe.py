@@ -80,15 +80,24 @@ def transcribe_sounds(
         UsageError: the transcriber cannot work at all.
     """
     owners: dict[Path, Path] = {}
+    folders: dict[Path, set[str]] = {}
     for file in files:
         owner = owners.setdefault(file.words, file.sound)
         if owner != file.sound:
             error = ClipError(f"is a second sound for one clip, beside {owner.name}", file.sound)
             yield Outcome(file, error=error)
-        elif any(file.words.with_suffix(suffix).exists() for suffix in WORDS):
+        elif file.words.stem in _stems_with_words(file.words.parent, folders):
             yield Outcome(file)
         else:
             yield _transcribe(file, transcriber)
+
+
+def _stems_with_words(folder: Path, folders: dict[Path, set[str]]) -> set[str]:
+    """The stems of the files of words that lay in a folder when it was first looked into."""
+    if folder not in folders:
+        names = folder.iterdir() if folder.is_dir() else ()
+        folders[folder] = {path.stem for path in names if path.suffix.lower() in WORDS}
+    return folders[folder]
 
 
 def _transcribe(file: SoundFile, transcriber: Callable[[Array], Transcript]) -> Outcome:

@@ -46,18 +46,19 @@ def root(tmp_path, monkeypatch) -> Path:
 
 
 def test_words_are_written_beside_clips(root, model):
-    sounds(root, "b.wav", "deep/a.b.wav", "had.wav", ".hidden.wav")
+    sounds(root, "b.wav", "deep/a.b.wav", "had.wav", "grid.wav", ".hidden.wav")
+    (root / "grid.TextGrid").write_text("mine")
     (root / "had.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nMine\n")
     result = run(root)
     assert result.exit_code == 0, result.output
-    assert "Wrote the words of 2 sounds; 1 had words, 0 failed" in result.stdout
+    assert "Wrote the words of 2 sounds; 2 had words, 0 failed" in result.stdout
     assert words_below(root) == ["b.json", "deep/a.b.json"]
     read = read_words(root / "deep" / "a.b.json", 3.0)
     assert tuple(w.text for words in read.words for w in words) == SAID
     assert read.warnings == ()
-    assert len(find_clips(root)) == 3
+    assert len(find_clips(root)) == 4
     again = run(root)
-    assert "Wrote the words of 0 sounds; 3 had words, 0 failed" in again.stdout
+    assert "Wrote the words of 0 sounds; 4 had words, 0 failed" in again.stdout
     assert len(model.asked) == 2
 
 
