@@ -9,6 +9,8 @@ import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
+from mreactor_ref.errors import ClipError
+from mreactor_ref.features.transcribe_options import TranscribeOptions, transcribe_options
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -56,6 +58,48 @@ def simulate(
             progress=lambda done, of: report("simulate", done, of),
         )
     click.echo(f"Wrote {sum(sizes.values())} sessions to {output}")
+
+
+@data.command(context_settings=SETTINGS)
+@click.argument(
+    "paths",
+    metavar="ROOT|FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+)
+@transcribe_options("--model", default="small")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N", help="Runs the model.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def transcribe(
+    paths: tuple[Path, ...], device: str, debug: bool, transcribe: TranscribeOptions
+) -> None:
+    """Find the words of sounds, and write them with their times as json.
+
+    They are written beside each sound of a folder; in a MARS tree to words/<role>/<session>, in a
+    REACT tree to Words_files. A clip that has words is left as it is, so a run can be repeated.
+    """
+    with one_line_errors(debug), progress_bar() as report:
+        from mreactor_ref.data.transcribe import find_sounds, transcribe_sounds
+        from mreactor_ref.features.transcribe_options import open_transcriber
+
+        files = find_sounds(paths)
+        transcriber = open_transcriber(transcribe, device)
+        assert transcriber is not None
+        written = failed = 0
+        for done, outcome in enumerate(transcribe_sounds(files, transcriber), 1):
+            if outcome.error is not None:
+                click.echo(f"Failed: {outcome.error}", err=True)
+                failed += 1
+            elif outcome.transcript is not None:
+                for line in outcome.transcript.warnings:
+                    click.echo(f"{outcome.file.sound}: {line}", err=True)
+                written += 1
+            report("transcribe", done, len(files))
+    before = len(files) - written - failed
+    click.echo(f"Wrote the words of {written} sounds; {before} had words, {failed} failed")
+    if failed:
+        raise click.exceptions.Exit(ClipError.exit_code)
 
 
 @click.command(context_settings=SETTINGS)

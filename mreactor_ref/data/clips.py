@@ -13,7 +13,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.face import Face, fit_face, read_face
 from mreactor_ref.features.sound import load_sound
-from mreactor_ref.features.words import Transcript, read_words
+from mreactor_ref.features.words import WORDS_SUFFIXES, Transcript, read_words
 from mreactor_ref.signals import SAMPLE_RATE, Array, SpeakerClip
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 VIDEO = (".mp4", ".mkv", ".webm", ".mov", ".avi")  # only their sound is used
-WORDS = (".srt", ".vtt", ".json", ".txt")
+WORDS = WORDS_SUFFIXES
 FACE = (".npy", ".csv")
 
 # Folders of the known trees that hold files of a clip, and what is read from each.

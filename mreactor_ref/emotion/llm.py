@@ -15,15 +15,13 @@ import json
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mreactor_ref.cache import cache_folder
+from mreactor_ref.cache import cache_folder, replace_text
 from mreactor_ref.emotion.llm_client import DEFAULT_URL, URL_VARIABLE, LLMClient, address, key
 from mreactor_ref.emotion.llm_prompt import (
     LARGEST_ANSWER,
@@ -203,15 +201,7 @@ class LLMSubjects:
     def _keep(self, text: str, subjects: tuple[str, ...]) -> None:
         """Write an answer in one step: a reader finds the whole of it or nothing."""
         try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(".partial", dir=self.cache)
-            try:
-                with open(handle, "w", encoding="utf-8") as file:
-                    json.dump({"subjects": subjects}, file, ensure_ascii=False)
-                os.replace(partial, self._entry(text))
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(partial)
+            replace_text(self._entry(text), json.dumps({"subjects": subjects}, ensure_ascii=False))
         except OSError as error:
             self._note("cache", f"{self.cache}: answers cannot be kept: {error.strerror}")
 

@@ -32,8 +32,7 @@ def load_pretrained(kind: str, name: str, load: Callable[..., T]) -> T:
     from safetensors import SafetensorError
 
     folder = Path(name).expanduser()
-    is_path = folder.is_absolute() or name.startswith(".") or len(folder.parts) > 2
-    if is_path and not folder.is_dir():
+    if is_folder_name(name) and not folder.is_dir():
         raise UsageError(f"the {kind} is not there", name, "give the folder of a saved model")
     local = {"local_files_only": True, "trust_remote_code": False}
     with _quiet():
@@ -42,7 +41,7 @@ def load_pretrained(kind: str, name: str, load: Callable[..., T]) -> T:
                 return load(str(folder), **local)
             except (*BROKEN, SafetensorError) as error:
                 raise UsageError(
-                    f"the {kind} cannot be loaded: {_first_line(error)}",
+                    f"the {kind} cannot be loaded: {first_line(error)}",
                     name,
                     "give the folder of a model that transformers saved",
                 ) from error
@@ -58,7 +57,7 @@ def load_pretrained(kind: str, name: str, load: Callable[..., T]) -> T:
         except Exception as error:  # the hub's client changes its exceptions from time to time
             raise UsageError(
                 f"the {kind} {name!r} is not on this machine, and the hub does not give it: "
-                f"{_first_line(error)}",
+                f"{first_line(error)}",
                 fix=f"check the name and the network, or give the folder of a model saved before; "
                 f"`hf download {name}` fetches one",
             ) from error
@@ -87,7 +86,14 @@ def load_model(name: str, **options: Any) -> Any:
     return model.eval()
 
 
-def _first_line(error: Exception) -> str:
+def is_folder_name(name: str) -> bool:
+    """Whether a model's name can only be a folder: a hub name is one or two parts."""
+    folder = Path(name).expanduser()
+    return folder.is_absolute() or name.startswith(".") or len(folder.parts) > 2
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's text, or its type where it has none."""
     lines = str(error).strip().split("\n")
     return lines[0] or type(error).__name__
 

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mreactor_ref.cache import replace_text
 from mreactor_ref.errors import ClipError
-from mreactor_ref.features.transcripts import Word, parse_json, parse_plain, parse_subtitles
+from mreactor_ref.features.transcripts.json_forms import parse_json
+from mreactor_ref.features.transcripts.plain import parse_plain, spread_sentences
+from mreactor_ref.features.transcripts.spoken import leave_out
+from mreactor_ref.features.transcripts.subtitles import parse_subtitles
+from mreactor_ref.features.transcripts.text_file import read_text
+from mreactor_ref.features.transcripts.textgrid import parse_textgrid
+from mreactor_ref.features.transcripts.timing import mend
+from mreactor_ref.features.transcripts.word import Cue, Parsed, Unreadable, Word
 from mreactor_ref.signals import Array, Utterance
 
-MAX_BYTES = 64 * 2**20  # a file of words larger than this is something else
+MAX_LETTERS = 2_000_000  # of all words: more than any clip holds, and what they need fits in memory
 END_SLACK = 0.1  # seconds; recognisers round the last word's end, that needs no warning
-PARSERS = {".srt": parse_subtitles, ".vtt": parse_subtitles, ".json": parse_json}
+ENGLISH = "en"
+
+PARSERS: dict[str, Callable[[str], Parsed]] = {
+    ".srt": parse_subtitles,
+    ".vtt": parse_subtitles,
+    ".json": parse_json,
+    ".textgrid": parse_textgrid,
+    ".txt": parse_plain,
+}
+WORDS_SUFFIXES = tuple(PARSERS)  # in small letters
 
 
 @dataclass(frozen=True)
 class Transcript:
     """The words of a clip, one tuple an utterance, in order of time; and what was odd about them.
 
-    `warnings` holds one clear line for each thing that was handled but should be known.
+    Attributes:
+        words: of each utterance.
+        warnings: one clear line for each thing that was handled but should be known.
+        language: a code such as "en"; None where the file does not tell it.
     """
 
     words: tuple[tuple[Word, ...], ...]
     warnings: tuple[str, ...] = ()
+    language: str | None = None
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -42,39 +64,83 @@ class Transcript:
 
 
 def read_words(path: str | Path, duration: float | None) -> Transcript:
-    """Read the words of a clip: .srt, .vtt, .json with word times, or .txt.
+    """Read the words of a clip: .srt, .vtt, .json with word times, .TextGrid, or .txt.
 
-    A cue without word times, and plain text, spread their words by length. Words beyond the
-    end of the clip are cut, with a warning. A file that is right but holds no word is a silent
-    speaker, with a warning; an empty file is an error.
+    A cue without word times, and plain text, spread their words by length. What nobody says is
+    left out, times that cannot be are mended, words beyond the end of the clip are cut, each with
+    a warning. A file that is right but holds no word is a silent speaker, with a warning; an
+    empty file is an error.
 
     Args:
         path: the file; its extension says what it is.
         duration: of the clip in seconds; None where only the words can tell it.
 
     Raises:
-        ClipError: empty, not text, not what its extension says, times that cannot be, all
-            words beyond the end, or plain text without a duration.
+        ClipError: empty, not text, not what its extension says, without times, all words beyond
+            the end, longer than words alone can be, or plain text without a duration.
     """
     path = Path(path)
-    text = _read_text(path)
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        if not duration:
-            raise ClipError(
-                "plain text says nothing about time, and the clip has no sound or face",
-                path,
-                "add the sound, or give the words as srt, vtt or json with times",
-            )
-        spoken = parse_plain(text, duration)
-    elif suffix in PARSERS:
-        parsed = PARSERS[suffix](text, path)
-        spoken = sorted((words for words in parsed if words), key=lambda words: words[0].start)
-    else:
-        raise ClipError(f"words in {suffix or 'no'} format", path, "use srt, vtt, json or txt")
+    text, warnings = read_text(path)
+    return parse_words(text, path, duration, warnings)
+
+
+def parse_words(
+    text: str, path: Path, duration: float | None, warnings: Sequence[str] = ()
+) -> Transcript:
+    """Read words as `read_words` does, from the text of the file `path`."""
+    parse = PARSERS.get(path.suffix.lower())
+    if parse is None:
+        kinds = " ".join(WORDS_SUFFIXES)
+        raise ClipError(f"words in {path.suffix or 'no'} format", path, f"use {kinds}")
+    try:
+        parsed = parse(text)
+        if sum(len(piece.text) for cue in parsed.cues for piece in cue.pieces) > MAX_LETTERS:
+            raise Unreadable(f"holds more than {MAX_LETTERS} letters", "is it of one clip?")
+        cues, unsaid = leave_out(parsed.cues)
+        spoken, mended = _timed(parsed, cues, duration)
+    except Unreadable as error:
+        raise ClipError(error.problem, path, error.fix) from error
+    notes = [f"{path.name}: {line}" for line in (*warnings, *parsed.warnings, *unsaid, *mended)]
+    language = _language_code(parsed.language)
     if not spoken:
-        return Transcript((), (f"{path.name} holds no words: taken as silence",))
-    return _cut(spoken, duration, path)
+        notes.append(f"{path.name} holds no words: taken as silence")
+        return Transcript((), tuple(notes), language)
+    words, cut = _cut(spoken, duration, path)
+    return Transcript(words, (*notes, *cut), language)
+
+
+def language_note(language: str | None) -> str | None:
+    """One line where words are not English, which encoders and lexicon here know; else None."""
+    if language is None or language == ENGLISH:
+        return None
+    return (
+        f"the words are in another language ({language}): the words encoder, the sentence encoder "
+        "and the lexicon know English, unless others were chosen"
+    )
+
+
+def words_json(transcript: Transcript) -> str:
+    """A transcript in the json form that `read_words` reads: segments with word times."""
+    segments = [
+        {
+            "start": utterance.start,
+            "end": utterance.end,
+            "text": utterance.text,
+            "words": [{"word": w.text, "start": w.start, "end": w.end} for w in words],
+        }
+        for utterance, words in zip(transcript.utterances, transcript.words, strict=True)
+    ]
+    data = {"language": transcript.language, "segments": segments}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_words(path: str | Path, transcript: Transcript) -> None:
+    """Write a transcript as json that `read_words` reads, in one step.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_text(Path(path), words_json(transcript))
 
 
 def place_words(words: Sequence[Word], vectors: Array, fps: float, frames: int) -> Array:
@@ -110,31 +176,35 @@ def _join(words: Sequence[Word]) -> str:
     return " ".join(word.text for word in words)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ClipError(f"is larger than {MAX_BYTES // 2**20} MiB", path, "is it text?")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ClipError(f"cannot be read: {error.strerror}", path) from error
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ClipError(
-            f"is not UTF-8 text (byte {error.start})", path, "save it with the encoding UTF-8"
-        ) from error
-    if "\0" in text:
-        raise ClipError("is not text", path, "give srt, vtt, json or txt in UTF-8")
-    if not text.strip():
-        raise ClipError("is empty", path, "transcribe it again, or remove it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _timed(
+    parsed: Parsed, cues: list[Cue], duration: float | None
+) -> tuple[list[list[Word]], list[str]]:
+    if not cues:
+        return [], []
+    if not parsed.untimed:
+        return mend(cues, parsed.loose, duration)
+    if not duration:
+        raise Unreadable(
+            "plain text says nothing about time, and the clip has no sound or face",
+            "add the sound, or give the words as srt, vtt or json with times",
+        )
+    return spread_sentences(cues, duration), []
 
 
-def _cut(spoken: list[list[Word]], duration: float | None, path: Path) -> Transcript:
+def _language_code(language: object) -> str | None:
+    """A code such as "en" of what a file says: "en-US", "EN" or "english"."""
+    if not isinstance(language, str) or not language.strip():
+        return None
+    code = language.strip().lower().replace("_", "-").split("-")[0]
+    return ENGLISH if code in ("english", "eng") else code
+
+
+def _cut(
+    spoken: list[list[Word]], duration: float | None, path: Path
+) -> tuple[tuple[tuple[Word, ...], ...], list[str]]:
     """Cut what lies beyond the end of the clip, and say so."""
     if duration is None:
-        return Transcript(tuple(map(tuple, spoken)))
+        return tuple(map(tuple, spoken)), []
     kept = [
         tuple(Word(w.start, min(w.end, duration), w.text) for w in words if w.start < duration)
         for words in spoken
@@ -148,12 +218,8 @@ def _cut(spoken: list[list[Word]], duration: float | None, path: Path) -> Transc
         )
     ends = [word.end for words in spoken for word in words]
     late = sum(end > duration + END_SLACK for end in ends)
-    if not late:
-        return Transcript(kept)
-    return Transcript(
-        kept,
-        (
-            f"{late} of {len(ends)} words in {path.name} end after the clip "
-            f"({max(ends):.1f} s of {duration:.1f} s): cut",
-        ),
+    line = (
+        f"{late} of {len(ends)} words in {path.name} end after the clip "
+        f"({max(ends):.1f} s of {duration:.1f} s): cut"
     )
+    return kept, [line] if late else []
