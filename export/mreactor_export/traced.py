@@ -12,7 +12,11 @@ clip, it was not faster on a CPU, and it is L H T^2 numbers to keep: 54 MiB for 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +32,8 @@ from mreactor_runtime.tensors import (
     MODULATOR,
     GraphSpec,
 )
+
+SUBLAYERS = ("attend_relative", "attend_subject", "feed_forward")
 
 
 class Graph(nn.Module):
@@ -60,7 +66,8 @@ class Graph(nn.Module):
     def denoise(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """One step, both branches of guidance."""
         context = _take_context(inputs)
-        return (denoise(self.model.denoiser, self.null, context=context, **inputs),)
+        with calls_of_layers():
+            return (denoise(self.model.denoiser, self.null, context=context, **inputs),)
 
     def denoise_conditional(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """One step of the branch with the speaker alone."""
@@ -93,6 +100,33 @@ def _take_context(inputs: dict[str, Tensor]) -> Context:
     """Take the context out of a step's inputs. What the kind of attention lacks stays empty."""
     empty = inputs["noisy"].new_empty(0)
     return Context(**{field.name: inputs.pop(field.name, empty) for field in fields(Context)})
+
+
+@contextmanager
+def calls_of_layers() -> Generator[None]:
+    """While it is open, each sublayer is a call of its layer, and not of one of its methods.
+
+    The tracer notes which module is called, and operators are named after it.
+    """
+    methods = {name: vars(Layer)[name] for name in SUBLAYERS}
+    try:
+        for name, method in methods.items():
+            setattr(Layer, name, _as_call(method))
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(Layer, name, method)
+
+
+def _as_call(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def called(layer: Layer, *arguments: Any) -> Tensor:
+        layer.forward = partial(method, layer)  # of this layer alone, before the class's own
+        try:
+            return layer(*arguments)
+        finally:
+            del layer.forward
+
+    return called
 
 
 def denoise(
