@@ -36,7 +36,8 @@ from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.tensorrt.engine import open_tensorrt
 from mreactor_runtime.engines.tensorrt.options import plan_options
 from mreactor_runtime.engines.tensorrt.package import is_installed
-from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.engines.torch_cpu import PAPER, TorchCpuEngine
+from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.kernels.step import HAS_TRITON
 from mreactor_runtime.tensors import graphs
 
@@ -234,7 +235,9 @@ def _open_torch(
         from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 
         return model, TorchCudaEngine(network, dtype)
-    return model, TorchEngine(network, device, threads)
+    if device == CPU and network.config.attention == PAPER:
+        return model, TorchCpuEngine(network, threads)
+    return model, TorchFusedEngine(network, device, threads)
 
 
 def _open_bundle(

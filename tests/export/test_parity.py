@@ -221,9 +221,9 @@ def test_every_kind_of_attention_has_its_layers(kind: Attention):
     model = random_model(small_config(kind, layers=2))
     reference, sizes = Reference(model, torch.float64), Sizes(2, 3, 5)
     speaker = random_speaker(model, sizes)
-    modulation = reference.modulate({"timestep": torch.tensor([500])})["modulation"][0]
+    modulation = reference.run(MODULATOR, {"timestep": torch.tensor([500])})["modulation"][0]
     step = step_inputs(noise(sizes), modulation, 2.0)
-    inputs = {**reference.encode(speaker), **step, "mask": speaker["mask"]}
+    inputs = {**reference.run(ENCODER, speaker), **step, "mask": speaker["mask"]}
     for graph in STEPPING:
         parts = reference.layers(graph, inputs)
         assert sorted(parts) == sorted(sublayers(model))

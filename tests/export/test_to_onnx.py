@@ -36,6 +36,7 @@ from mreactor_ref.config import ATTENTIONS, Attention
 from mreactor_ref.denoiser import Context
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,
@@ -263,11 +264,11 @@ def test_a_graph_that_is_not_the_tables_is_refused(
 def test_a_model_that_fixes_an_axis_is_refused(monkeypatch: pytest.MonkeyPatch):
     """Tracing succeeds, and the number of timesteps has become a constant."""
 
-    def modulate(graph: traced.Graph, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor]:
-        timestep = inputs["timestep"]
-        return (graph.model.modulate(timestep[: TRACED["N"]].reshape(TRACED["N"])),)
+    def modulate(engine: ReferenceEngine, inputs: dict[str, torch.Tensor]) -> dict:
+        timestep = inputs["timestep"][: TRACED["N"]].reshape(TRACED["N"])
+        return {"modulation": engine._model.modulate(timestep)}
 
-    monkeypatch.setitem(traced.CALLS, MODULATOR, modulate)
+    monkeypatch.setattr(ReferenceEngine, "_modulate", modulate)
     with pytest.raises(ExportError, match=r"modulator: output modulation has axes \(5, 11, 16\)"):
         export_graph(network(), SPECS[MODULATOR], OPSET, {})
 

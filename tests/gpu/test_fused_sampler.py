@@ -16,7 +16,7 @@ from torch import Tensor
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice
 from mreactor_runtime.kernels.gpu_attention import decay_attention

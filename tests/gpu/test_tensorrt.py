@@ -10,7 +10,7 @@ from mreactor_runtime.engines.tensorrt.engine import TensorRTEngine, open_tensor
 from mreactor_runtime.engines.tensorrt.layers import inspected_layers, summarise
 from mreactor_runtime.engines.tensorrt.options import RunOptions, bucket_profiles
 from mreactor_runtime.engines.tensorrt.package import TENSORRT, TENSORRT_RTX, is_installed
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, example_inputs, graphs
 
 # Compute capabilities that the documentation of TensorRT-RTX does not list: data centres' GPUs.

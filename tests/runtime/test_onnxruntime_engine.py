@@ -23,7 +23,7 @@ from mreactor_runtime.engines.onnxruntime_engine import (
     open_onnxruntime,
     session_options,
 )
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
 
 CONFIG = small_config(PAPER, layers=1)

@@ -19,7 +19,7 @@ from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.engines import openvino_engine
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, ONNX, OPENVINO, TORCH
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.opening import Source, open_model
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
 

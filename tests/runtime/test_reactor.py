@@ -33,7 +33,7 @@ from mreactor_runtime.batching import SCORE_BYTES
 from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines.names import CPU, ONNX, TORCH
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
 from mreactor_runtime.opening import Model
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling import Sampler
@@ -54,7 +54,7 @@ def tiny_reactor() -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
     model = Model("tiny", "0" * 64, network.config, mean, std)
-    return Reactor(model, TorchEngine(network), source=TwoSubjects())
+    return Reactor(model, TorchCpuEngine(network), source=TwoSubjects())
 
 
 def expected_coefficients(reactions, clip, guidance: float, smoothness: float) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 
 from mreactor_ref.config import ATTENTIONS, CONFIGS
 from mreactor_ref.model import MReactor
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,

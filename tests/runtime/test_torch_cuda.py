@@ -9,7 +9,7 @@ from fakes.models import random_model, small_config
 from mreactor_ref.config import ATTENTIONS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 from mreactor_runtime.sampling import Sampler, Stepping
 from mreactor_runtime.tensors import (

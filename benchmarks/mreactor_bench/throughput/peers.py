@@ -21,9 +21,9 @@ from mreactor_ref.model import Batch, MReactor
 from mreactor_ref.schedule import SolverTable
 from mreactor_ref.signals import NO_EMOTION
 from mreactor_runtime.engines.onnxruntime_engine import INSTALL, PROVIDERS, has_provider
+from mreactor_runtime.engines.reference import step_graph
 from mreactor_runtime.tensors import (
     CLEAN,
-    CONDITIONAL,
     DENOISER,
     ENCODER,
     GUIDANCE,
@@ -181,7 +181,7 @@ def onnx_arrays(
         given = {f.name: getattr(batch, f.name).numpy() for f in fields(batch)}
         inputs = run(ENCODER, given) | {MASK: given[MASK]}
         modulation = run(MODULATOR, {TIMESTEP: np.array(table.timesteps)})[MODULATION]
-        graph = CONDITIONAL if guidance == 1 else DENOISER
+        graph = step_graph(guidance)
         if graph == DENOISER:
             inputs[GUIDANCE] = np.array(guidance, np.float32)
 

@@ -25,7 +25,16 @@ from mreactor_ref.denoiser import Layer
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import ONNX
-from mreactor_runtime.tensors import ATTENTION, DENOISER, KEYS, MASK, STEPPING, TOKENS, VALUES
+from mreactor_runtime.tensors import (
+    ATTENTION,
+    DENOISER,
+    ENCODER,
+    KEYS,
+    MASK,
+    STEPPING,
+    TOKENS,
+    VALUES,
+)
 
 LAST = {"relative": "relative.out", "subject": "subject.out", "feedforward": "feedforward.down"}
 GUIDANCE = 2.0
@@ -44,7 +53,7 @@ def layer_figures(rig: Rig, files: Mapping[str, bytes]) -> Iterator[Figure]:
     opened: dict[str, tuple[Any, dict[str, str]]] = {}
     for sizes in rig.cases.layers:
         speaker = random_speaker(rig.model, sizes)
-        context = {key: x.float() for key, x in rig.exact.encode(speaker).items()}
+        context = {key: x.float() for key, x in rig.exact.run(ENCODER, speaker).items()}
         step = step_inputs(noise(sizes), rig.modulation(500), GUIDANCE)
         inputs: Tensors = {**context, **step, MASK: speaker[MASK]}
         for graph in STEPPING:
@@ -72,7 +81,7 @@ def attention_figures(rig: Rig) -> Iterator[Figure]:
     """
     for sizes in rig.cases.layers:
         inputs = _attention_inputs(rig, sizes)
-        expected = {r.name: r.attend(inputs) for r in rig.references}
+        expected = {r.name: r.run(ATTENTION, inputs) for r in rig.references}
         for name, engine in rig.engines(sizes.frames):
             for output in rig.specs[ATTENTION].outputs:
                 about = rig.about(name, LAYER, f"{ATTENTION} {output.name}", sizes)
@@ -82,7 +91,7 @@ def attention_figures(rig: Rig) -> Iterator[Figure]:
 
 def _attention_inputs(rig: Rig, sizes: Sizes) -> Tensors:
     speaker = random_speaker(rig.model, sizes)
-    context = rig.exact.encode(speaker)
+    context = rig.exact.run(ENCODER, speaker)
     generator = torch.Generator().manual_seed(sizes.seed)
     shape = (sizes.clips, sizes.reactions, sizes.frames, rig.model.config.width)
     layered = {name: axis for name, axis in ((KEYS, 1), (VALUES, 2)) if name in context}

@@ -17,7 +17,6 @@ from mreactor_export.parity.figures import (
     Figure,
     ParityError,
 )
-from mreactor_export.parity.reference import step_graph
 from mreactor_export.parity.rig import Rig
 from mreactor_export.parity.speakers import clip_speaker
 from mreactor_export.parity.trajectories import engine_path, reference_path, table_of
@@ -26,6 +25,7 @@ from mreactor_ref.metrics.diversity import frdiv, frvar
 from mreactor_ref.model import to_reaction
 from mreactor_ref.signals import REACTION_ATTRIBUTES, Array
 from mreactor_runtime.bundle import SolverDefaults
+from mreactor_runtime.engines.reference import step_graph
 
 SAMPLES = 2  # reactions of each speaker
 DEFAULTS = SolverDefaults()  # of a bundle

@@ -15,7 +15,7 @@ from mreactor_export.parity.figures import About
 from mreactor_export.parity.reference import Reference
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.engine import Engine
-from mreactor_runtime.tensors import GraphSpec, all_graphs
+from mreactor_runtime.tensors import MODULATION, MODULATOR, TIMESTEP, GraphSpec, all_graphs
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ class Rig:
 
     def modulation(self, timestep: int) -> Tensor:
         """Of one step, (M, D) float32."""
-        made = self.exact.modulate({"timestep": torch.tensor([timestep])})
-        return made["modulation"][0].float()
+        outputs = self.exact.run(MODULATOR, {TIMESTEP: torch.tensor([timestep])})
+        return outputs[MODULATION][0].float()

@@ -43,7 +43,7 @@ def step_figures(rig: Rig) -> Iterator[Figure]:
         timesteps = {TIMESTEP: torch.tensor(TIMESTEPS)}
         yield from _once(rig, MODULATOR, sizes, timesteps)
         timestep = TIMESTEPS[sizes.seed % len(TIMESTEPS)]
-        context = {name: x.float() for name, x in rig.exact.encode(speaker).items()}
+        context = {name: x.float() for name, x in rig.exact.run(ENCODER, speaker).items()}
         step = step_inputs(noise(sizes), rig.modulation(timestep), 1.0)
         inputs = {**context, **step, MASK: speaker[MASK]}
         branches = {r.name: r.branches(inputs) for r in rig.references}
@@ -53,8 +53,7 @@ def step_figures(rig: Rig) -> Iterator[Figure]:
 
 def _once(rig: Rig, graph: str, sizes: Sizes, inputs: Tensors) -> Iterator[Figure]:
     """A graph that is no step."""
-    run = "encode" if graph == ENCODER else "modulate"
-    expected = {r.name: getattr(r, run)(inputs) for r in rig.references}
+    expected = {r.name: r.run(graph, inputs) for r in rig.references}
     for name, engine in rig.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
@@ -156,7 +155,7 @@ def _padding(rig: Rig, graph: str, own: int, longer: int) -> Iterator[Figure]:
     short = step_inputs(start[1:, :, :own].contiguous(), modulation, scale)
     expected = {}
     for reference in rig.references:
-        context = reference.encode(alone)
+        context = reference.run(ENCODER, alone)
         expected[reference.name] = reference.clean({**context, **short, MASK: alone[MASK]}, scale)
     noisy = start.clone()
     noisy[1, :, own:] = OTHER_CONTENT

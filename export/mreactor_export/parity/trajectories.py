@@ -21,13 +21,14 @@ from mreactor_export.parity.figures import (
     compare,
     take,
 )
-from mreactor_export.parity.reference import Reference, step_graph
+from mreactor_export.parity.reference import Reference
 from mreactor_export.parity.rig import Rig
 from mreactor_export.parity.speakers import Tensors, clip_speaker, noise, random_speaker
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import LOG_SNR, SolverTable, solver_table
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.reference import step_graph
 from mreactor_runtime.tensors import CONDITION, ENCODER, KEYS, MASK, MODULATION, MODULATOR, TIMESTEP
 
 
@@ -63,9 +64,9 @@ def reference_path(
     reference: Reference, speaker: Tensors, sizes: Sizes, table: SolverTable, guidance: float
 ) -> Path:
     """A trajectory of the reference, all in its type."""
-    context = reference.encode(speaker)
+    context = reference.run(ENCODER, speaker)
     timesteps = torch.from_numpy(table.timesteps.copy())
-    modulation = reference.modulate({TIMESTEP: timesteps})[MODULATION]
+    modulation = reference.run(MODULATOR, {TIMESTEP: timesteps})[MODULATION]
 
     def denoise(x: Tensor, i: int) -> Tensor:
         step = step_inputs(x, modulation[i], guidance)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mreactor_ref.attention import CrossAttention, SelfAttention
-from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer, guide
+from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
@@ -60,36 +60,41 @@ class CpuDenoiser:
             self._null = [x.clone() for x in denoiser.null_outputs()]
         self._pools: dict[int, ThreadPoolExecutor] = {}
 
-    def __call__(
-        self,
-        noisy: Tensor,
-        modulation: Tensor,
-        context: Context,
-        mask: Tensor,
-        guidance: float | None,
+    def conditional(
+        self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor
     ) -> Tensor:
-        """One step: (B, S, T, 83) -> (B, S, T, 83), zeros in padded frames.
+        """The branch with the speaker: (B, S, T, 83) -> (B, S, T, 83), zeros in padded frames.
 
         Args:
             modulation: (M, D). mask: (B, T), the real frames first.
-            guidance: None is the branch with the speaker alone.
         """
-        clean = torch.zeros_like(noisy)
+        return self._step(noisy, modulation, context, mask, branches=1)
+
+    def branches(self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor) -> Tensor:
+        """Both branches of guidance: (B, S, T, 83) -> (B, 2 S, T, 83), speaker first."""
+        return self._step(noisy, modulation, context, mask, branches=2)
+
+    def _step(
+        self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor, branches: int
+    ) -> Tensor:
+        clips, reactions, longest, channels = noisy.shape
+        clean = noisy.new_zeros(clips, branches, reactions, longest, channels)
         tasks: list[Callable[[], None]] = []
         for b, frames in enumerate(mask.sum(dim=1).tolist()):
             keys = context.keys[b, :, :frames].flip(1)  # (L, T, D), the last frame first
-            for some in self._shares(noisy.shape[1], frames):
+            for some in self._shares(reactions, frames):
 
                 def share(
                     b: int = b, some: slice = some, frames: int = frames, keys: Tensor = keys
                 ) -> None:
                     values = context.values[b, some, :, :frames].flip(2)
-                    own = noisy[b, some, :frames], context.style[b, some]
-                    clean[b, some, :frames] = self._share(*own, keys, values, modulation, guidance)
+                    tokens = noisy[b, some, :frames], context.style[b, some]
+                    both = self._share(*tokens, keys, values, modulation, branches)
+                    clean[b, :, some, :frames] = both.unflatten(0, (branches, -1))
 
                 tasks.append(share)
         self._run(tasks)
-        return clean
+        return clean.flatten(1, 2)
 
     def _shares(self, reactions: int, frames: int) -> list[slice]:
         """The reactions of a clip cut into equal shares, as many as cores or a multiple of them."""
@@ -114,15 +119,15 @@ class CpuDenoiser:
         keys: Tensor,
         values: Tensor,
         modulation: Tensor,
-        guidance: float | None,
+        branches: int,
     ) -> Tensor:
-        """Some reactions of a clip, S of them: (S, T, 83) -> (S, T, 83).
+        """Some reactions of a clip, S of them: (S, T, 83) -> (S or 2 S, T, 83), speaker first.
 
         Args: style (S, D), keys (L, T, D), values (S, L, T, D).
         """
         denoiser, (count, frames, _), width = self._denoiser, noisy.shape, style.shape[1]
         whole = torch.ones(1, frames, dtype=torch.bool)
-        rows = count if guidance is None else 2 * count  # after the first S, those without speaker
+        rows = branches * count
         x = self._work.take("x", rows * frames, width).view(rows, frames, width)
         with_speaker, without = x[:count], x[count:]
         with_speaker.copy_(denoiser.tokens(noisy[None], style[None], whole)[0])
@@ -134,8 +139,7 @@ class CpuDenoiser:
             layer.attend_subject(with_speaker, keys[None, i], values[:, i], subject)
             without += subject[2] * self._null[i]
             layer.feed_forward(x.flatten(0, 1), feedforward)
-        clean = denoiser.finish(x, modulation)
-        return clean if guidance is None else guide(clean[count:], clean[:count], guidance)
+        return denoiser.finish(x, modulation)
 
 
 class _Layer:
