@@ -124,9 +124,7 @@ class Layer(nn.Module):
         self.feedforward = FeedForward(width, config.feedforward * width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
-    def forward(
-        self, x: Tensor, modulation: Tensor, mask: Tensor, attention: Sublayer
-    ) -> Tensor:
+    def forward(self, x: Tensor, modulation: Tensor, mask: Tensor, attention: Sublayer) -> Tensor:
         """All sublayers: mask (B, T), and the attention to the speaker, or what stands for it."""
         x = self.attend_relative(x, modulation, mask)
         x = self.attend_subject(x, modulation, attention)

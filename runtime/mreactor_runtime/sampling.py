@@ -22,11 +22,11 @@ from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice, GraphDevice
+from mreactor_runtime.engines.reference import step_graph
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream, Stream
 from mreactor_runtime.kernels.step import fused_step
 from mreactor_runtime.tensors import (
     CLEAN,
-    CONDITIONAL,
     DENOISER,
     GUIDANCE,
     MASK,
@@ -96,8 +96,7 @@ class Sampler:
 
     Args:
         specs: the graphs of the model.
-        clip_range: of the clean sample, in standardised channels; None is no bound.
-        device: to record on. None is the engine's own where its launches can be recorded.
+        stream: to record on. None is the engine's own where its launches can be recorded.
         kept: recordings at most; the one unused for longest is let go.
     """
 
@@ -105,14 +104,13 @@ class Sampler:
         self,
         engine: Engine,
         specs: Mapping[str, GraphSpec],
-        clip_range: float | None = None,
-        device: GraphDevice | None = None,
+        stream: Stream | None = None,
         kept: int = KEPT_GRAPHS,
     ):
-        if device is None and engine.device.type == CUDA and engine.name in RECORDABLE:
-            device = CudaDevice(engine.device)
-        self._engine, self._specs, self._clip_range = engine, specs, clip_range
-        self._device, self._kept = device, kept
+        if stream is None and engine.device.type == CUDA and engine.name in RECORDABLE:
+            stream = CudaStream(engine.device)
+        self._engine, self._specs = engine, specs
+        self._stream, self._kept = stream, kept
         self._buffers: dict[str, Tensor] = {}  # flat, at the largest shape so far
         self._recorded: OrderedDict[Key, CapturedFunction] = OrderedDict()
 
@@ -137,7 +135,7 @@ class Sampler:
         Raises:
             ValueError: the table adds noise, and there is no `noise`.
         """
-        graph = CONDITIONAL if guidance == 1 else DENOISER
+        graph = step_graph(guidance)
         known = {**inputs, NOISY: start, MODULATION: modulation}
         if graph == DENOISER:
             known[GUIDANCE] = torch.full((), guidance, device=self._engine.device)
@@ -145,10 +143,10 @@ class Sampler:
         given = _Run(graph, table, held)
         with torch.inference_mode():
             noise_bytes = len(given.noisy_steps) * start.nbytes
-            if self._device is None or noise_bytes > MOST_NOISE_BYTES:
+            if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
                 copy = start.clone(memory_format=torch.contiguous_format)
                 return self._loop(_Run(graph, table, held | {NOISY: copy}), noise)
-            return self._replay(given, noise, self._device)
+            return self._replay(given, noise, self._stream)
 
     def prepare(
         self, sizes: Iterable[Mapping[str, int]], table: SolverTable, guidance: float = 1.0
@@ -157,9 +155,9 @@ class Sampler:
 
         Where nothing is recorded it does nothing.
         """
-        if self._device is None:
+        if self._stream is None:
             return
-        spec, device = self._specs[CONDITIONAL if guidance == 1 else DENOISER], self._engine.device
+        spec, device = self._specs[step_graph(guidance)], self._engine.device
         for size in sorted(sizes, key=lambda size: math.prod(size.values()), reverse=True):
             inputs = {
                 tensor.name: torch.zeros(
@@ -195,17 +193,17 @@ class Sampler:
             def denoise(x: Tensor, i: int) -> Tensor:
                 return engine.run(run.graph, {**held, NOISY: x, MODULATION: modulation[i]})[CLEAN]
 
-        step = partial(fused_step, guidance=guidance, clip_range=self._clip_range)
+        step = partial(fused_step, guidance=guidance)
         return sample(denoise, held[NOISY], run.table, noise, step)
 
-    def _replay(self, given: _Run, noise: Noise | None, device: GraphDevice) -> Tensor:
+    def _replay(self, given: _Run, noise: Noise | None, stream: Stream) -> Tensor:
         """One launch over the static buffers; recorded first where it was not yet."""
         static, laid_out = self._place(given, noise)
         recorded = self._recorded.get(given.key)
         if recorded is None:
             self._keep(self._kept - 1)
             loop = partial(self._loop, static, laid_out.__getitem__ if laid_out else None)
-            recorded = self._recorded[given.key] = CapturedFunction(loop, device)
+            recorded = self._recorded[given.key] = CapturedFunction(loop, stream)
             static.held[NOISY].copy_(given.held[NOISY])  # the first run has overwritten it
         self._recorded.move_to_end(given.key)
         recorded.replay()

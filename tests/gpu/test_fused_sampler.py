@@ -1,6 +1,6 @@
 """The fused sampler on a CUDA device: captures, one launch a clip, parity, and printed times.
 
-The kernels' own tests are `test_step_kernel.py` and `test_decay_attention.py`, which run on the GPU
+The kernels' own tests are `test_step.py` and `test_gpu_attention.py`, which run on the GPU
 where there is one. Times: `pytest tests/gpu/test_fused_sampler.py -s -k times`.
 """
 
@@ -18,7 +18,7 @@ from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import solver_table
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream
 from mreactor_runtime.kernels.gpu_attention import decay_attention
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graphs
@@ -87,7 +87,7 @@ class Clip:
 
 def test_a_replay_reads_what_the_buffers_hold_now():
     x, out = torch.ones(3, device="cuda"), torch.zeros(3, device="cuda")
-    captured = CapturedFunction(lambda: out.copy_(x * 2 + 1), CudaDevice(x.device))
+    captured = CapturedFunction(lambda: out.copy_(x * 2 + 1), CudaStream(x.device))
     x.fill_(4)
     captured.replay()
     assert out.tolist() == [9, 9, 9]
@@ -97,7 +97,7 @@ def test_a_replay_reads_what_the_buffers_hold_now():
 def test_a_function_that_waits_for_the_device_is_refused_and_the_device_goes_on():
     x = torch.ones(3, device="cuda")
     with pytest.raises(RuntimeError, match="captur"):
-        CapturedFunction(lambda: x.mul_(float(x.sum())), CudaDevice(x.device))
+        CapturedFunction(lambda: x.mul_(float(x.sum())), CudaStream(x.device))
     assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
 
 

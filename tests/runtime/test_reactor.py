@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes.cuda_graph import FakeDevice
+from fakes.cuda_graph import FakeStream
 from fakes.engines import (
     CONFIG,
     LAST_TIMESTEP_OF_4,
@@ -352,19 +352,19 @@ def test_the_utterances_of_the_fakes_have_two_polarities():
 
 
 def test_what_is_prepared_is_recorded_once_longest_first_and_can_be_let_go():
-    device, recorded = FakeDevice(), fake_reactor()
-    recorded._sampler = Sampler(recorded.engine, graphs(CONFIG), device=device)
+    stream, recorded = FakeStream(), fake_reactor()
+    recorded._sampler = Sampler(recorded.engine, graphs(CONFIG), stream=stream)
     recorded.prepare([30, 100, 60], samples=2, steps=4)
-    assert device.calls.count("capture") == 2  # 30 and 60 frames have one bucket
+    assert stream.calls.count("capture") == 2  # 30 and 60 frames have one bucket
     frames = [shape[2] for graph, shape in recorded.engine.calls if graph == CONDITIONAL]
     assert frames == sorted(frames, reverse=True)
     for clip in (speaker_clip(30), speaker_clip(100)):
         found = recorded.generate(clip, samples=2, steps=4)
         expected = fake_reactor().generate(clip, samples=2, steps=4)
         np.testing.assert_array_equal(found.coefficients, expected.coefficients)
-    assert device.calls.count("capture") == 2
+    assert stream.calls.count("capture") == 2
     recorded.free_memory()
-    assert device.calls.count("reset") == 2
+    assert stream.calls.count("reset") == 2
 
 
 def test_preparing_on_a_cpu_does_nothing_but_look_at_the_options():

@@ -12,7 +12,6 @@ from mreactor_runtime.engines.tensorrt.options import (
     MOST_REACTIONS,
     BuildOptions,
     Profile,
-    RunOptions,
     bucket_profiles,
     default_profiles,
     profiles_of,
@@ -76,19 +75,6 @@ def test_sizes_that_are_not_in_order_are_refused(sizes):
 def test_a_build_option_without_sense_is_refused(wrong, said):
     with pytest.raises(UsageError, match=said):
         BuildOptions(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"cuda_graph_strategy": "on"}, "'on', not one of disabled"),
-        ({"specialize_strategy_ds": "never"}, "'never', not one of lazy"),
-        ({"use_cuda_graph": True, "cuda_graph_strategy": "whole_graph_capture"}, "not both"),
-    ],
-)
-def test_a_run_option_without_sense_is_refused(wrong, said):
-    with pytest.raises(UsageError, match=said):
-        RunOptions(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,16 @@ from mreactor_ref.config import ModelConfig
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CUDA
-from mreactor_runtime.engines.tensorrt.cache import cached_plan, locked, read_plan, write_whole
+from mreactor_runtime.engines.tensorrt.cache import cached_plan, read_plan
 from mreactor_runtime.engines.tensorrt.graph import BoundGraph, OpenedGraph
 from mreactor_runtime.engines.tensorrt.key import plan_key
 from mreactor_runtime.engines.tensorrt.options import (
     BuildOptions,
     Profile,
-    RunOptions,
     default_profiles,
 )
 from mreactor_runtime.engines.tensorrt.package import TensorRT, load_tensorrt
-from mreactor_runtime.engines.tensorrt.stream import CudaStream, Stream
+from mreactor_runtime.kernels.cuda_graph import CudaStream, Stream
 from mreactor_runtime.tensors import GraphSpec, graphs
 
 KEPT_SHAPES = 32  # of all graphs, each with a context; the one unused for longest is let go
@@ -38,7 +37,6 @@ class TensorRTEngine:
         tensorrt: which of the two packages.
         plans: graph name -> plan, whose hash was checked.
         config: fixes the table of tensors that the plans must have.
-        options: of running.
         version_compatible: the plans were built so; they then bring code of their own.
         stream: None is a new one.
         specs: the graphs; None is all that a run needs.
@@ -56,7 +54,6 @@ class TensorRTEngine:
         tensorrt: TensorRT,
         plans: Mapping[str, bytes],
         config: ModelConfig,
-        options: RunOptions | None = None,
         version_compatible: bool = False,
         stream: Stream | None = None,
         specs: Mapping[str, GraphSpec] | None = None,
@@ -64,7 +61,7 @@ class TensorRTEngine:
         self.name = tensorrt.package
         self._stream: Stream = stream or CudaStream(choose_device(CUDA))
         self.device = self._stream.device
-        self._tensorrt, self._options = tensorrt, options or RunOptions()
+        self._tensorrt = tensorrt
         with tensorrt.listening():
             self._runtime: Any = tensorrt.module.Runtime(tensorrt.log)
             if version_compatible:
@@ -73,7 +70,6 @@ class TensorRTEngine:
                 name: OpenedGraph(tensorrt, spec, self._open(name, plans[name]), self.device)
                 for name, spec in (specs or graphs(config)).items()
             }
-            self._runtime_cache: Any = None
             self._makers = {name: self._context_maker(g) for name, g in self._graphs.items()}
         most = max(graph.scratch_bytes for graph in self._graphs.values())
         self._scratch = torch.empty(max(most, ALIGNMENT), dtype=torch.uint8, device=self.device)
@@ -98,7 +94,7 @@ class TensorRTEngine:
         return outputs
 
     def close(self) -> None:
-        """Release recordings, contexts, buffers, plans and the runtime, in that order."""
+        """Release contexts, buffers, plans and the runtime, in that order."""
         self._stream.wait()
         while self._bound:
             self._bound.popitem(last=False)[1].release()
@@ -106,32 +102,24 @@ class TensorRTEngine:
         for opened in self._graphs.values():
             opened.release()
         self._graphs.clear()
-        self._runtime_cache = self._runtime = None
+        self._runtime = None
 
     def _run_bound(self, graph: str, sizes: Mapping[str, int]) -> None:
-        """Run a graph at its sizes; the first time there, warm up, and capture where wanted."""
+        """Run a graph at its sizes, in the context that they had before, or in a new one."""
         key = (graph, tuple(sizes.values()))
         captured_by_caller = self._stream.is_captured()
         bound = self._bound.get(key)
         if bound is not None:
             self._bound.move_to_end(key)
-            if captured_by_caller:
-                bound.recorded_by_caller = True
-                bound.launch()
-            else:
-                bound.run()
+            bound.recorded_by_caller |= captured_by_caller
+            bound.launch()
             return
         if captured_by_caller:
             raise RuntimeError(f"the {graph} must run once at a shape before it is captured")
         self._make_room()
         bound = self._graphs[graph].bind(sizes, self._makers[graph], self._scratch, self._stream)
         bound.launch()
-        if self._options.use_cuda_graph:
-            self._stream.wait()
-            bound.capture()
-            bound.run()
         self._bound[key] = bound
-        self._save_runtime_cache()
 
     def _make_room(self) -> None:
         """Let go of the shape that was unused for longest, but for what a caller has recorded."""
@@ -159,25 +147,12 @@ class TensorRTEngine:
             return lambda: engine.create_execution_context(strategy)
         config = engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
-        config.cuda_graph_strategy = getattr(
-            module.CudaGraphStrategy, self._options.cuda_graph_strategy.upper()
+        config.cuda_graph_strategy = module.CudaGraphStrategy.DISABLED  # the caller captures
+        # "Lazy" would change kernels in the middle of a run, and with them a result's last bits.
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            module.DynamicShapesKernelSpecializationStrategy.EAGER
         )
-        config.dynamic_shapes_kernel_specialization_strategy = getattr(
-            module.DynamicShapesKernelSpecializationStrategy,
-            self._options.specialize_strategy_ds.upper(),
-        )
-        if self._options.runtime_cache_file is not None:
-            if self._runtime_cache is None:
-                self._runtime_cache = _load_runtime_cache(config, self._options.runtime_cache_file)
-            config.set_runtime_cache(self._runtime_cache)
         return lambda: engine.create_execution_context(config)
-
-    def _save_runtime_cache(self) -> None:
-        path = self._options.runtime_cache_file
-        if path is None or self._runtime_cache is None:
-            return
-        with locked(path):
-            write_whole(path, bytes(self._runtime_cache.serialize()))
 
 
 def open_tensorrt(
@@ -189,7 +164,6 @@ def open_tensorrt(
     dtype: str,
     profiles: Sequence[Profile] | None = None,
     build: BuildOptions | None = None,
-    options: RunOptions | None = None,
     folder: Path | None = None,
     shipped: Path | None = None,
     report: Callable[[str], None] | None = None,
@@ -216,15 +190,4 @@ def open_tensorrt(
             *about, model=model, dtype=dtype, folder=folder, shipped=shipped, report=report
         )
         plans[name] = read_plan(path, plan_key(*about, model=model, dtype=dtype))
-    return TensorRTEngine(tensorrt, plans, config, options, build.version_compatible)
-
-
-def _load_runtime_cache(config: Any, path: Path) -> Any:
-    """The kernels that were compiled before; a file that does not fit is left aside."""
-    cache = config.create_runtime_cache()
-    if path.is_file():
-        with locked(path):
-            content = path.read_bytes()
-        if content and not cache.deserialize(content):
-            cache.reset()
-    return cache
+    return TensorRTEngine(tensorrt, plans, config, build.version_compatible)
