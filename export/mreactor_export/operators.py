@@ -16,7 +16,7 @@ ATTENTION_OPSET = 23  # the first with attention in one operator
 
 DECOMPOSED, OPERATOR = FORMS = ("decomposed", "operator")
 ONNX, TENSORRT, TENSORRT_RTX = TARGETS = ("onnx", "tensorrt", "tensorrt-rtx")
-# Target -> the precisions for which attention is one operator. On a CPU it was hardly faster when
+# Target -> the dtypes for which attention is one operator. On a CPU it was hardly faster when
 # tried, and older versions of ONNX Runtime do not know it. TensorRT-RTX makes one kernel of all
 # attentions as operators in fp16 and bf16, and of the relative ones alone decomposed; in fp32 of
 # none in either form. Neither TensorRT takes the attribute that keeps its softmax in fp32.
@@ -44,7 +44,7 @@ def check_form(form: str, opset: int) -> None:
         )
 
 
-def attention_form(target: str, precision: str, opset: int) -> str:
+def attention_form(target: str, dtype: str, opset: int) -> str:
     """How a target gets attention, by the measured table.
 
     Raises: UsageError for an unknown target or an opset that cannot be exported.
@@ -52,7 +52,7 @@ def attention_form(target: str, precision: str, opset: int) -> str:
     check_opset(opset)
     if target not in TARGETS:
         raise UsageError(f"target is {target!r}, not one of {', '.join(TARGETS)}")
-    fits = precision in ATTENTION_FORM[target] and opset >= ATTENTION_OPSET
+    fits = dtype in ATTENTION_FORM[target] and opset >= ATTENTION_OPSET
     return OPERATOR if fits else DECOMPOSED
 
 

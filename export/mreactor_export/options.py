@@ -30,7 +30,7 @@ from mreactor_runtime.engines.tensorrt.options import (
     bucket_profiles,
     default_profiles,
 )
-from mreactor_runtime.tensors import all_graphs
+from mreactor_runtime.tensors import all_graph_specs
 
 TRITON = "triton"
 FORMATS = (ONNX, TENSORRT, TENSORRT_RTX, TRITON)
@@ -123,7 +123,7 @@ class ExportOptions:
             plans = {"build": self.build.flags(), "profiles": profiles}
         return {
             "formats": [ONNX, *self.packages],
-            "graphs": list(all_graphs(config)),
+            "graphs": list(all_graph_specs(config)),
             "dtype": self.dtype,
             "opset": self.graph_opset,
             "attention": self.form,

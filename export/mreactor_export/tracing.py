@@ -27,7 +27,7 @@ from mreactor_runtime.tensors import (
     DENOISER,
     ENCODER,
     MODULATOR,
-    all_graphs,
+    all_graph_specs,
 )
 
 LONGEST_FIRST: tuple[str, ...] = (DENOISER, CONDITIONAL, ENCODER, ATTENTION, MODULATOR)
@@ -46,7 +46,7 @@ def trace_graphs(
     opset: int,
     metadata: Mapping[str, str],
     *,
-    precision: str = FP32,
+    dtype: str = FP32,
     form: str = DECOMPOSED,
     workers: int = 1,
     report: Callable[[str], None] | None = None,
@@ -61,15 +61,15 @@ def trace_graphs(
     Raises: as `export_graph`; ExportError where a process ends on its own, as without memory.
     """
     say = report or (lambda _: None)
-    specs = all_graphs(model.config)
+    specs = all_graph_specs(model.config)
     if workers == 1 or model.config.layers < LEAST_LAYERS:
         made = {}
         for name, spec in specs.items():
             say(f"exporting {name}")
-            made[name] = export_graph(model, spec, opset, metadata, precision=precision, form=form)
+            made[name] = export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
         return made
     left = list(LONGEST_FIRST)
-    about = (str(path), opset, dict(metadata), precision, form)
+    about = (str(path), opset, dict(metadata), dtype, form)
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         say(f"exporting {', '.join(left)}")
         jobs = {pool.submit(_trace, name, *about): name for name in left}
@@ -91,12 +91,12 @@ def trace_graphs(
 
 
 def _trace(
-    name: str, path: str, opset: int, metadata: dict[str, str], precision: str, form: str
+    name: str, path: str, opset: int, metadata: dict[str, str], dtype: str, form: str
 ) -> bytes:
     """In a process of its own."""
     model = _load(path)
-    spec = all_graphs(model.config)[name]
-    return export_graph(model, spec, opset, metadata, precision=precision, form=form)
+    spec = all_graph_specs(model.config)[name]
+    return export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
 
 
 @cache

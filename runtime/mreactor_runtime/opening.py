@@ -39,7 +39,7 @@ from mreactor_runtime.engines.tensorrt.package import is_installed
 from mreactor_runtime.engines.torch_cpu import PAPER, TorchCpuEngine
 from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.kernels.step import HAS_TRITON
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
 CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
@@ -53,7 +53,7 @@ class Model:
         name: as it was asked for. sha256: of its checkpoint.
         reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
         dtype: one of DTYPES, that the steps of sampling are computed in.
-        graphs: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
+        graphs_sha256: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
         defaults: of the solver.
     """
 
@@ -63,7 +63,7 @@ class Model:
     reaction_mean: Tensor
     reaction_std: Tensor
     dtype: str = FP32
-    graphs: str | None = None
+    graphs_sha256: str | None = None
     defaults: SolverDefaults = field(default_factory=SolverDefaults)
 
 
@@ -264,17 +264,17 @@ def _open_bundle(
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
         reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
         dtype=info.dtype,
-        graphs=bundle.graphs_sha256,
+        graphs_sha256=bundle.graphs_sha256,
         defaults=info.defaults,
     )
-    files = {name: bundle.graph(name) for name in graphs(info.config)}
+    onnx_files = {name: bundle.graph(name) for name in graph_specs(info.config)}
     if engine in CUDA_ONLY:
         build, profiles = plan_options(bundle)
         opened = open_tensorrt(
             engine,
-            files,
+            onnx_files,
             info.config,
-            model=info.checkpoint_sha256,
+            checkpoint_sha256=info.checkpoint_sha256,
             dtype=info.dtype,
             profiles=profiles,
             build=build,
@@ -283,5 +283,5 @@ def _open_bundle(
         )
         return model, opened
     if engine == OPENVINO:
-        return model, OpenVinoEngine(files, info.config, device, threads)
-    return model, open_onnxruntime(files, info.config, device, threads, info.session, say)
+        return model, OpenVinoEngine(onnx_files, info.config, device, threads)
+    return model, open_onnxruntime(onnx_files, info.config, device, threads, info.session, say)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fakes.cuda_graph import HANDLE
 from fakes.engines import CONFIG, FakeEngine
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, graph_specs
 
 TYPES = {"float32": "FLOAT", "int64": "INT64", "bool": "BOOL"}
 SCRATCH = {"encoder": 100, "modulator": 0, "conditional": 2000, "denoiser": 3000}
@@ -91,7 +91,7 @@ class FakePlan:
     """A deserialised plan."""
 
     def __init__(self, told: dict[str, Any], fake: Any):
-        self.spec: GraphSpec = graphs(CONFIG)[told["graph"]]
+        self.spec: GraphSpec = graph_specs(CONFIG)[told["graph"]]
         self.profiles = told["profiles"]
         self.calls, self.log = fake.calls, fake.logged
         self.num_optimization_profiles = len(self.profiles)

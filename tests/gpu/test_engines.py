@@ -5,8 +5,8 @@ import torch
 from fakes.engines import TwoSubjects, speaker_clip
 from fakes.models import random_batch, random_model, small_config
 
-from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
+from mreactor_export.parity.setup import BOUNDS
 from mreactor_ref.features.encoders import WordsEncoder
 from mreactor_runtime.engines.names import TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine

@@ -4,13 +4,13 @@ import pytest
 import torch
 from fakes.exported import exported_files, network
 
-from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
+from mreactor_export.parity.setup import BOUNDS
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.tensorrt.engine import TensorRTEngine, open_tensorrt
 from mreactor_runtime.engines.tensorrt.options import bucket_profiles
 from mreactor_runtime.engines.tensorrt.package import TENSORRT, TENSORRT_RTX, is_installed
-from mreactor_runtime.tensors import DENOISER, example_inputs, graphs
+from mreactor_runtime.tensors import DENOISER, example_inputs, graph_specs
 
 # Compute capabilities that the documentation of TensorRT-RTX does not list: data centres' GPUs.
 UNLISTED = ((9, 0), (10, 0), (10, 3))
@@ -36,7 +36,7 @@ def opened(request, tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("plans")
     config = network().config
-    models = {name: exported_files()[f"{name}.onnx"] for name in graphs(config)}
+    models = {name: exported_files()[f"{name}.onnx"] for name in graph_specs(config)}
     lines: list[str] = []
 
     def make() -> TensorRTEngine:
@@ -44,7 +44,7 @@ def opened(request, tmp_path_factory):
             request.param,
             models,
             config,
-            model="0" * 64,
+            checkpoint_sha256="0" * 64,
             dtype="fp32",
             profiles=bucket_profiles(LENGTHS, config.heads, REACTIONS),
             folder=folder,
@@ -61,7 +61,7 @@ def opened(request, tmp_path_factory):
 def test_every_graph_equals_the_reference_at_every_shape(opened):
     reference = ReferenceEngine(network())
     engine = opened()
-    specs = graphs(network().config)
+    specs = graph_specs(network().config)
     for seed, length in enumerate((*LENGTHS, *LENGTHS)):
         for name, spec in specs.items():
             sizes = {"B": 1, "S": REACTIONS, "T": length, "N": 5}
@@ -75,7 +75,7 @@ def test_every_graph_equals_the_reference_at_every_shape(opened):
 
 
 def test_the_same_input_gives_the_same_bytes(opened):
-    spec = graphs(network().config)[DENOISER]
+    spec = graph_specs(network().config)[DENOISER]
     sizes = {"B": 1, "S": REACTIONS, "T": 64, "N": 1}
     inputs = {key: x.to("cuda") for key, x in example_inputs(spec, sizes).items()}
     outputs = []
@@ -87,7 +87,7 @@ def test_the_same_input_gives_the_same_bytes(opened):
 
 
 def test_a_callers_capture_of_several_steps_replays_them(opened):
-    spec = graphs(network().config)[DENOISER]
+    spec = graph_specs(network().config)[DENOISER]
     sizes = {"B": 1, "S": REACTIONS, "T": 64, "N": 1}
     inputs = {key: x.to("cuda") for key, x in example_inputs(spec, sizes).items()}
     engine = opened()

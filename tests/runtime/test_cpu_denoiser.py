@@ -14,7 +14,7 @@ from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
 from mreactor_runtime.kernels import cpu_denoiser
 from mreactor_runtime.kernels.cpu_denoiser import CpuDenoiser, gelu_
-from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, graphs
+from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, graph_specs
 from mreactor_runtime.tensors import example_inputs as examples
 
 CONFIG = replace(small_config(layers=2), width=32, heads=4)
@@ -27,7 +27,7 @@ def network() -> MReactor:
 def step_inputs(clips: int, reactions: int, frames: int, guidance: float | None, seed: int = 0):
     """Inputs of one step, as the reference's encoder makes them."""
     sizes = {"B": clips, "S": reactions, "T": frames, "N": 1}
-    specs, engine = graphs(CONFIG), ReferenceEngine(network())
+    specs, engine = graph_specs(CONFIG), ReferenceEngine(network())
     speaker = examples(specs[ENCODER], sizes, seed)
     context = engine.run(ENCODER, speaker)
     modulation = engine.run(MODULATOR, {"timestep": torch.tensor([300])})["modulation"][0]
@@ -60,7 +60,7 @@ def test_a_step_is_the_reference_s_in_every_real_frame(sizes: tuple[int, int, in
 def test_the_bytes_depend_on_no_other_reaction_batch_or_thread(frames, guidance):
     graph, inputs = step_inputs(2, 7, frames, guidance)
     whole = TorchCpuEngine(network(), threads=2).run(graph, inputs)["clean"]
-    axes = {tensor.name: tensor.axes for tensor in graphs(CONFIG)[graph].inputs}
+    axes = {tensor.name: tensor.axes for tensor in graph_specs(CONFIG)[graph].inputs}
 
     def part(axis: str, index: int) -> dict[str, Tensor]:
         return {
@@ -134,7 +134,7 @@ def test_gelu():
 
 def test_long_clips_are_correlated_in_blocks(monkeypatch):
     """The encoder's scores of all modalities: 15,000 frames would take 8 GB."""
-    speaker = examples(graphs(CONFIG)[ENCODER], {"B": 2, "S": 1, "T": 50})
+    speaker = examples(graph_specs(CONFIG)[ENCODER], {"B": 2, "S": 1, "T": 50})
     expected = ReferenceEngine(network()).run(ENCODER, speaker)
     monkeypatch.setattr("mreactor_runtime.engines.torch_fused.CORRELATED", 32)
     found = TorchCpuEngine(network()).run(ENCODER, speaker)

@@ -37,7 +37,7 @@ from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
 from mreactor_runtime.opening import Model
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling import Sampler
-from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graphs
+from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graph_specs
 
 
 def fake_reactor(engine=None) -> Reactor:
@@ -353,7 +353,7 @@ def test_the_utterances_of_the_fakes_have_two_polarities():
 
 def test_what_is_prepared_is_recorded_once_longest_first_and_can_be_let_go():
     stream, recorded = FakeStream(), fake_reactor()
-    recorded._sampler = Sampler(recorded.engine, graphs(CONFIG), stream=stream)
+    recorded._sampler = Sampler(recorded.engine, graph_specs(CONFIG), stream=stream)
     recorded.prepare([30, 100, 60], samples=2, steps=4)
     assert stream.calls.count("capture") == 2  # 30 and 60 frames have one bucket
     frames = [shape[2] for graph, shape in recorded.engine.calls if graph == CONDITIONAL]

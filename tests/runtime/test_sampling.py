@@ -18,10 +18,10 @@ from mreactor_ref.schedule import SolverTable, solver_table
 from mreactor_runtime import sampling
 from mreactor_runtime.kernels.gpu_denoiser import branches
 from mreactor_runtime.sampling import Sampler
-from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graphs
+from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graph_specs
 
 CONFIG = small_config(layers=1)
-SPECS = graphs(CONFIG)
+SPECS = graph_specs(CONFIG)
 CONTEXT = {field.name for field in fields(Context)}
 STEPS = 4
 

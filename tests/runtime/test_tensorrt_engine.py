@@ -15,9 +15,9 @@ from mreactor_runtime.engines.tensorrt.options import (
     bucket_profiles,
 )
 from mreactor_runtime.engines.tensorrt.package import TensorRTError
-from mreactor_runtime.tensors import example_inputs, graphs
+from mreactor_runtime.tensors import example_inputs, graph_specs
 
-SPECS = graphs(CONFIG)
+SPECS = graph_specs(CONFIG)
 PROFILES = bucket_profiles([64, 128], CONFIG.heads, samples=3)
 SIZES = {"B": 1, "S": 2, "T": 64, "N": 5}
 
@@ -218,7 +218,7 @@ def test_opening_builds_what_is_missing_and_takes_what_is_there(tmp_path, monkey
     lines: list[str] = []
 
     def opened(**changes) -> TensorRTEngine:
-        about = dict(model="m" * 64, dtype="fp32", folder=tmp_path, report=lines.append)
+        about = dict(checkpoint_sha256="m" * 64, dtype="fp32", folder=tmp_path, report=lines.append)
         return open_tensorrt("tensorrt", models, CONFIG, **{**about, **changes})
 
     given = inputs("denoiser", T=700)
@@ -238,5 +238,7 @@ def test_opening_without_a_gpu_says_so_before_anything_is_built(tmp_path, monkey
     monkeypatch.setattr(tensorrt_engine, "load_tensorrt", lambda package: fake.tensorrt)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="no CUDA device"):
-        open_tensorrt("tensorrt-rtx", {}, CONFIG, model="m", dtype="fp32", folder=tmp_path)
+        open_tensorrt(
+            "tensorrt-rtx", {}, CONFIG, checkpoint_sha256="m", dtype="fp32", folder=tmp_path
+        )
     assert fake.built == []

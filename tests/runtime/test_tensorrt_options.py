@@ -16,7 +16,7 @@ from mreactor_runtime.engines.tensorrt.options import (
     default_profiles,
     profiles_of,
 )
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 HEADS = CONFIGS["base"].heads
 
@@ -48,7 +48,7 @@ def test_a_bucket_profile_is_exactly_its_bucket_largest_first():
 
 
 def test_shapes_come_from_the_table_and_a_graph_keeps_what_its_symbols_tell_apart():
-    specs = graphs(small_config())
+    specs = graph_specs(small_config())
     profiles = bucket_profiles([64, 128], HEADS, samples=10)
     noisy = specs["denoiser"].inputs[0]
     assert profiles[0].shapes(noisy) == ((1, 1, 128, 83), (1, 10, 128, 83), (1, 10, 128, 83))

@@ -18,7 +18,7 @@ from mreactor_runtime.tensors import (
     GUIDANCE,
     MODULATOR,
     example_inputs,
-    graphs,
+    graph_specs,
 )
 
 SIZES = {"B": 2, "S": 3, "T": 20, "N": 4}
@@ -37,7 +37,7 @@ def test_each_graph_is_the_references(kind, dtype):
     config = small_config(kind)
     engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
     reference = ReferenceEngine(random_model(config))
-    for name, spec in graphs(config).items():
+    for name, spec in graph_specs(config).items():
         inputs = example_inputs(spec, SIZES)
         if GUIDANCE in inputs:
             inputs[GUIDANCE] = torch.tensor(SCALE)
@@ -55,7 +55,7 @@ def test_each_graph_is_the_references(kind, dtype):
 @pytest.mark.parametrize("guidance", [1.0, SCALE])
 def test_a_whole_loop_stays_near_the_references(dtype, guidance):
     config = small_config()
-    specs, table = graphs(config), solver_table("dpmsolver++", 10)
+    specs, table = graph_specs(config), solver_table("dpmsolver++", 10)
     engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
     assert isinstance(engine, Stepping)
     inputs = example_inputs(specs[CONDITIONAL], SIZES)

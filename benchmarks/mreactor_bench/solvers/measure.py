@@ -69,7 +69,7 @@ class SettingRunner:
 
     def __init__(self, reactor: Reactor):
         self.reactor, self.engine = reactor, reactor.engine
-        self._specs = tensors.graphs(reactor.config)
+        self._specs = tensors.graph_specs(reactor.config)
         timestep = torch.arange(reactor.config.train_steps, device=self.engine.device)
         made = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
         self._modulation = made[tensors.MODULATION]

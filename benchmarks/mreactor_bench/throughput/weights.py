@@ -128,7 +128,7 @@ def with_exports(
             dtype=dtype,
             defaults=weights.defaults,
         )
-        files = export_graphs(network, OPSET, metadata, precision=dtype)
+        files = export_graphs(network, OPSET, metadata, dtype=dtype)
         made[dtype] = write_bundle(folder / dtype, info, files).folder
     return Weights(
         *(weights.name, weights.sha256, weights.config, weights.checkpoint, made, weights.defaults)

@@ -22,9 +22,9 @@ from mreactor_runtime.tensors import (
     CONDITIONAL,
     STEPPING,
     GraphSpec,
-    all_graphs,
+    all_graph_specs,
     example_inputs,
-    graphs,
+    graph_specs,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OnnxRuntimeEngine:
     """Runs the ONNX files of a bundle.
 
     Args:
-        models: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
+        onnx_files: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
         config: fixes the table of tensors that the graphs must have.
         device: "cpu" or "cuda".
         threads: of one operator; None lets ONNX Runtime take every core.
@@ -72,7 +72,7 @@ class OnnxRuntimeEngine:
 
     def __init__(
         self,
-        models: Mapping[str, bytes],
+        onnx_files: Mapping[str, bytes],
         config: ModelConfig,
         device: str = CPU,
         threads: int | None = None,
@@ -85,9 +85,9 @@ class OnnxRuntimeEngine:
         self.device = choose_device(device)
         if not has_provider(device):
             raise UsageError(f"this onnxruntime has no {PROVIDERS[device]}", fix=INSTALL[device])
-        self._models, self._place = dict(models), device
+        self._onnx_files, self._place = dict(onnx_files), device
         self._threads, self._session = threads, session or SessionOptions()
-        self._specs = {n: s for n, s in all_graphs(config).items() if n in models}
+        self._specs = {n: s for n, s in all_graph_specs(config).items() if n in onnx_files}
         self._sessions = {name: self._open(name) for name in self._specs}
         self._recorded = lru_cache(KEPT_SHAPES)(self._record) if cuda_graph else None
 
@@ -123,7 +123,7 @@ class OnnxRuntimeEngine:
         chosen = PROVIDER_OPTIONS[self._place] | dict(provider_options or {})
         try:
             session = onnxruntime.InferenceSession(
-                self._models[name], options, providers=[(provider, chosen)]
+                self._onnx_files[name], options, providers=[(provider, chosen)]
             )
         except Exception as error:  # the bindings have a class a status, with no common base
             raise IntegrityError(
@@ -136,7 +136,7 @@ class OnnxRuntimeEngine:
 
 
 def open_onnxruntime(
-    models: Mapping[str, bytes],
+    onnx_files: Mapping[str, bytes],
     config: ModelConfig,
     device: str,
     threads: int | None,
@@ -149,15 +149,15 @@ def open_onnxruntime(
         say: told where it cannot, and each kernel of a step is launched in its turn.
     """
     if device == CUDA:
-        made = OnnxRuntimeEngine(models, config, device, threads, session, cuda_graph=True)
+        made = OnnxRuntimeEngine(onnx_files, config, device, threads, session, cuda_graph=True)
         try:
-            made.run(CONDITIONAL, example_inputs(graphs(config)[CONDITIONAL], SMALLEST))
+            made.run(CONDITIONAL, example_inputs(graph_specs(config)[CONDITIONAL], SMALLEST))
         except Exception as error:  # the bindings have a class a status, with no common base
             why = str(error).strip().splitlines()[0]
             say(f"ONNX Runtime launches the kernels of a step one by one, no CUDA graph: {why}")
         else:
             return made
-    return OnnxRuntimeEngine(models, config, device, threads, session)
+    return OnnxRuntimeEngine(onnx_files, config, device, threads, session)
 
 
 class RecordedGraph:

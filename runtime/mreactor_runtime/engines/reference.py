@@ -32,7 +32,7 @@ from mreactor_runtime.tensors import (
     TIMESTEP,
     TOKENS,
     VALUES,
-    all_graphs,
+    all_graph_specs,
 )
 
 
@@ -80,7 +80,7 @@ class ReferenceEngine:
         self._denoiser = denoiser or ReferenceDenoiser(model.denoiser)
         self._layer = layer
         self.device = model.reaction.mean.device
-        self._specs = all_graphs(model.config)
+        self._specs = all_graph_specs(model.config)
         self._calls = {
             ENCODER: self._encode,
             MODULATOR: self._modulate,

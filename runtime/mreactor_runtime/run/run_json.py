@@ -53,7 +53,7 @@ def describe(input: Path, reactor: Reactor, options: Options, solver: SolverDefa
         "device": {"type": engine.device.type, "name": reactor.device_name},
         "engine": engine.name,
         "dtype": model.dtype,
-        "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs},
+        "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs_sha256},
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
             "input": str(input),

@@ -24,7 +24,7 @@ from mreactor_runtime.engines.tensorrt.options import (
 )
 from mreactor_runtime.engines.tensorrt.package import TensorRT, load_tensorrt
 from mreactor_runtime.kernels.cuda_graph import CudaStream, Stream
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, graph_specs
 
 KEPT_SHAPES = 32  # of all graphs, each with a context; the one unused for longest is let go
 ALIGNMENT = 256  # bytes, of scratch memory
@@ -68,7 +68,7 @@ class TensorRTEngine:
                 self._runtime.engine_host_code_allowed = True
             self._graphs = {
                 name: OpenedGraph(tensorrt, spec, self._open(name, plans[name]), self.device)
-                for name, spec in (specs or graphs(config)).items()
+                for name, spec in (specs or graph_specs(config)).items()
             }
             self._makers = {name: self._context_maker(g) for name, g in self._graphs.items()}
         most = max(graph.scratch_bytes for graph in self._graphs.values())
@@ -157,10 +157,10 @@ class TensorRTEngine:
 
 def open_tensorrt(
     package: str,
-    models: Mapping[str, bytes],
+    onnx_files: Mapping[str, bytes],
     config: ModelConfig,
     *,
-    model: str,
+    checkpoint_sha256: str,
     dtype: str,
     profiles: Sequence[Profile] | None = None,
     build: BuildOptions | None = None,
@@ -172,8 +172,8 @@ def open_tensorrt(
 
     Args:
         package: "tensorrt" or "tensorrt-rtx".
-        models: graph name -> ONNX bytes, whose hashes were checked.
-        model: SHA-256 of the checkpoint. dtype: of the export.
+        onnx_files: graph name -> ONNX bytes, whose hashes were checked.
+        checkpoint_sha256: of the model. dtype: of the export.
         profiles: None is `default_profiles`.
         folder: of plans that are built here; None is the user's cache.
         shipped: of plans that came with the model, such as its bundle.
@@ -184,10 +184,16 @@ def open_tensorrt(
     choose_device(CUDA)
     profiles = profiles or default_profiles(config.heads)
     plans = {}
-    for name, spec in graphs(config).items():
-        about = (tensorrt, spec, models[name], profiles, build)
+    for name, spec in graph_specs(config).items():
+        plan = (tensorrt, spec, onnx_files[name], profiles, build)
         path = cached_plan(
-            *about, model=model, dtype=dtype, folder=folder, shipped=shipped, report=report
+            *plan,
+            checkpoint_sha256=checkpoint_sha256,
+            dtype=dtype,
+            folder=folder,
+            shipped=shipped,
+            report=report,
         )
-        plans[name] = read_plan(path, plan_key(*about, model=model, dtype=dtype))
+        key = plan_key(*plan, checkpoint_sha256=checkpoint_sha256, dtype=dtype)
+        plans[name] = read_plan(path, key)
     return TensorRTEngine(tensorrt, plans, config, build.version_compatible)
