@@ -32,7 +32,7 @@ PARITY_JSON, PARITY_HTML = "parity.json", "parity.html"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made: the bundle, its parity report, and what is to be said of its plans."""
+    """The result of an export: the bundle, its parity report, and facts of its plans."""
 
     bundle: Bundle
     report: Report

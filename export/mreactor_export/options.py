@@ -1,4 +1,4 @@
-"""What an export is asked for: checked before any work, and recorded in the bundle that it makes.
+"""Options of an export, checked before any work and recorded in the bundle that it makes.
 
 A bundle holds one form of attention, so that all of its engines, and its parity check, read the
 same ONNX files, and a plan's cache key is found again where the bundle is run. Where a TensorRT is

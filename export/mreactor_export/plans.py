@@ -106,7 +106,7 @@ def build_plans(
 
 
 def targets(options: ExportOptions) -> set[str]:
-    """What plans would be built to run on, here and now. Raises: as `load_packages`."""
+    """The GPUs that plans would be built for, here and now. Raises: as `load_packages`."""
     return {build_target(t, options.build) for t in load_packages(options).values()}
 
 

@@ -138,9 +138,10 @@ def float_values(model: onnx.ModelProto) -> set[str]:
 def _takes(node: onnx.NodeProto, opset: int, kind: int) -> bool:
     """Whether an operator knows a type: convolutions know bf16 from opset 22 on."""
     schema = onnx.defs.get_schema(node.op_type, opset)
-    own = schema.outputs[0].type_str
-    known = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    return f"tensor({onnx.TensorProto.DataType.Name(kind).lower()})" in known.get(own, [own])
+    parameter = schema.outputs[0].type_str
+    types = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    name = f"tensor({onnx.TensorProto.DataType.Name(kind).lower()})"
+    return name in types.get(parameter, [parameter])
 
 
 def _choose(model: onnx.ModelProto, wanted: frozenset[str], kind: int) -> list[bool]:
@@ -158,9 +159,9 @@ def _choose(model: onnx.ModelProto, wanted: frozenset[str], kind: int) -> list[b
     ]
     half = {name for i, node in enumerate(nodes) if chosen[i] for name in node.output}
     for i, node in enumerate(nodes):
-        made = [name for name in node.input if name in floats and name not in fixed]
+        sources = [name for name in node.input if name in floats and name not in fixed]
         moves = node.op_type in DATA_MOVEMENT and _takes(node, opset, kind)
-        if moves and made and half.issuperset(made):
+        if moves and sources and half.issuperset(sources):
             chosen[i] = True
             half.update(node.output)
     ends = {value.name for value in model.graph.output}

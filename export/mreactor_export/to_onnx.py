@@ -94,8 +94,8 @@ def export_graph(
     proto = _trace(Graph(model, spec, layer), opset, form)
     name_nodes(proto.graph)
     remove_trace(proto)
-    own = {"graph": spec.name, "symbols": " ".join(spec.symbols), "attention": form}
-    for key, value in (*metadata.items(), *own.items()):
+    facts = {"graph": spec.name, "symbols": " ".join(spec.symbols), "attention": form}
+    for key, value in (*metadata.items(), *facts.items()):
         proto.metadata_props.add(key=key, value=value)
     proto = convert(proto, dtype_of(spec.name, dtype))
     check_graph(proto, spec)
@@ -163,9 +163,9 @@ def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
             problems.append(f"{kind}s are {names}, not {expected}")
             continue
         for value, tensor in zip(values, tensors, strict=True):
-            found = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
-            if found != tensor.axes:
-                problems.append(f"{kind} {tensor.name} has axes {found}, not {tensor.axes}")
+            axes = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+            if axes != tensor.axes:
+                problems.append(f"{kind} {tensor.name} has axes {axes}, not {tensor.axes}")
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
             if dtype != tensor.dtype:
                 problems.append(f"{kind} {tensor.name} is {dtype}, not {tensor.dtype}")

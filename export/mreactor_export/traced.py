@@ -1,4 +1,4 @@
-"""What is traced into the graphs: the reference's own parts, arranged to do no work twice.
+"""The modules that are traced into graphs: the reference's parts, arranged to do no work twice.
 
 The denoiser runs both branches of guidance as reactions of one batch: the first S with the speaker,
 the last S without. What they share is made once: the tokens and the first attention of the frames

@@ -1,7 +1,6 @@
 """Tracing a checkpoint's graphs in several processes: no graph needs another, and each takes long.
 
-Of `base`, one process works 97 s; the longer of two works 60 s, with its start. The files are the
-same bytes.
+The files are the same bytes as from one process.
 """
 
 from __future__ import annotations
@@ -63,16 +62,16 @@ def trace_graphs(
     say = report or (lambda _: None)
     specs = all_graph_specs(model.config)
     if workers == 1 or model.config.layers < LEAST_LAYERS:
-        made = {}
+        onnx_files = {}
         for name, spec in specs.items():
             say(f"exporting {name}")
-            made[name] = export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
-        return made
+            onnx_files[name] = export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
+        return onnx_files
     left = list(LONGEST_FIRST)
-    about = (str(path), opset, dict(metadata), dtype, form)
+    arguments = (str(path), opset, dict(metadata), dtype, form)
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         say(f"exporting {', '.join(left)}")
-        jobs = {pool.submit(_trace, name, *about): name for name in left}
+        jobs = {pool.submit(_trace, name, *arguments): name for name in left}
         try:
             for job in as_completed(jobs):
                 job.result()

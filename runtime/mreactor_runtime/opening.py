@@ -1,4 +1,4 @@
-"""From what a user calls a model, to the model on an engine."""
+"""Opens a model on an engine, by what a user calls it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
 
 @dataclass(frozen=True)
 class Model:
-    """What a run knows of a model beside its graphs.
+    """Facts of a model that a run needs beside its graphs.
 
     Attributes:
         name: as it was asked for. sha256: of its checkpoint.
@@ -172,14 +172,14 @@ def open_model(
 def _able(source: Source, device: str) -> list[tuple[str, str]]:
     """Engine and device of all that `auto` may take, the best first; never none."""
     places = (CUDA, CPU) if device == AUTO else (device,)
-    found = [
+    able = [
         (engine, place)
         for place in places
         for engine in PREFERENCE[place]
         if source.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
     ]
     # A bundle without ONNX Runtime: opening it says what to install.
-    return found or [(ONNX, CPU if device == AUTO else device)]
+    return able or [(ONNX, CPU if device == AUTO else device)]
 
 
 def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
@@ -195,8 +195,8 @@ def _open(source: Source, engine: str, device: str, threads: int | None, dtype: 
     if engine == TORCH:
         return Opened(*_open_torch(source, device, threads, dtype), notes=())
     said: list[str] = []
-    made = _open_bundle(source, engine, device, threads, dtype, said.append)
-    return Opened(*made, notes=tuple(said))
+    model, opened = _open_bundle(source, engine, device, threads, dtype, said.append)
+    return Opened(model, opened, notes=tuple(said))
 
 
 def _has_cuda(engine: str) -> bool:

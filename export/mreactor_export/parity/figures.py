@@ -21,7 +21,7 @@ COMMAND = "mreactor-export --verify BUNDLE"
 
 
 def verify_command(bundle: Path, model: str | Path | None = None, thorough: bool = False) -> str:
-    """What reproduces a report; `model` where it is not the one that the bundle names."""
+    """The command of a report; `model` where it is not the one that the bundle names."""
     words = ["mreactor-export", "--verify", str(bundle)]
     words += [] if model is None else ["--model", str(model)]
     return shlex.join([*words, *(["--thorough"] if thorough else [])])
@@ -110,9 +110,6 @@ class FigureLabel:
         return self.what if self.check in (TRAJECTORY, METRIC) else f"{self.check} {self.what}"
 
 
-LABEL = tuple(one.name for one in fields(FigureLabel))
-
-
 @dataclass(frozen=True)
 class Figure(FigureLabel):
     """One comparison: what, at which sizes, how far apart, and how far it may be.
@@ -149,7 +146,7 @@ class Figure(FigureLabel):
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: there it is null."""
         return {
-            **{name: getattr(self, name) for name in LABEL},
+            **{one.name: getattr(self, one.name) for one in fields(FigureLabel)},
             "errors": {
                 against: {"maximum": _number(e.maximum), "relative": _number(e.relative)}
                 for against, e in self.errors.items()

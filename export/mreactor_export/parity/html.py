@@ -78,7 +78,7 @@ WORDS = (0, 3, 4, 8)  # columns of CELLS, by place
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
-    """What both tables say of a figure; where it was held against two, both errors."""
+    """The cells of a figure in both tables; where it was held against two, both errors."""
     errors = figure.errors.values()
     return (
         "ok" if figure.passed else "FAILED",

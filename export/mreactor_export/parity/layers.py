@@ -111,7 +111,7 @@ def _attended(
     expected: Mapping[str, Tensors],
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     found = call(engine, name, setup.specs[ATTENTION], inputs)[output]
-    yield from ((against, found, made[output]) for against, made in expected.items())
+    yield from ((against, found, outputs[output]) for against, outputs in expected.items())
 
 
 def sublayers(model: MReactor) -> list[str]:
@@ -129,13 +129,13 @@ def exposed(proto: onnx.ModelProto, graph: str, parts: list[str]) -> dict[str, s
 
     Raises: NamesError where the graph has no node of a part.
     """
-    made = {}
+    makers = {}
     for node in proto.graph.node:
-        made[node.name.rpartition("/")[0]] = node.output[0]
+        makers[node.name.rpartition("/")[0]] = node.output[0]
     values = {}
     for part in parts:
         layer, _, name = part.rpartition(".")
-        value = made.get(f"{layer}.{LAST[name]}")
+        value = makers.get(f"{layer}.{LAST[name]}")
         if value is None:
             raise NamesError(f"the graph {graph} has no part {part}")
         values[part] = value
@@ -161,6 +161,6 @@ def _run(
     opened: tuple[Any, dict[str, str]], setup: Setup, graph: str, inputs: Tensors, parts: list[str]
 ) -> dict[str, Tensor]:
     session, values = opened
-    given = {tensor.name: inputs[tensor.name].numpy() for tensor in setup.specs[graph].inputs}
-    made = session.run([values[part] for part in parts], given)
-    return {part: torch.from_numpy(np.asarray(x)) for part, x in zip(parts, made, strict=True)}
+    feeds = {tensor.name: inputs[tensor.name].numpy() for tensor in setup.specs[graph].inputs}
+    outputs = session.run([values[part] for part in parts], feeds)
+    return {part: torch.from_numpy(np.asarray(x)) for part, x in zip(parts, outputs, strict=True)}

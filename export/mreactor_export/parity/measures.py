@@ -1,4 +1,4 @@
-"""What the error of an engine does to the challenge's measures, on simulated dyads."""
+"""Figures of the challenge's measures: an engine's against the reference's, on simulated dyads."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Reference(ReferenceEngine):
 
     @torch.inference_mode()
     def branches(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What guidance is made of: the clean sample without the speaker, and with."""
+        """The branches of guidance: the clean sample without the speaker, and with."""
         step = self._cast(inputs)
         both = self.steps(step, guided=True)(step[NOISY], step[MODULATION])
         with_speaker, without = both.chunk(2, dim=1)
@@ -52,7 +52,7 @@ class Reference(ReferenceEngine):
         return guide(*self.branches(inputs), guidance)
 
     def layers(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What each part of each layer returns in a step: "layers.0.relative" and so on.
+        """The output of each part of each layer in a step: "layers.0.relative" and so on.
 
         In the denoiser both branches are reactions of one batch, those without the speaker last.
         What comes before the first attention to the speaker is the same in both, and run once.

@@ -58,15 +58,15 @@ def clip_speaker(model: MReactor, clips: list[SpeakerClip], sizes: Sizes) -> Ten
     """
     speaker = example_inputs(graph_specs(model.config)[ENCODER], sizes.symbols(), sizes.seed)
     speaker[MASK] = torch.ones_like(speaker[MASK])
-    given = [[getattr(clip, name) for name in STREAMS] for clip in clips]
-    speaker[PRESENT] = torch.tensor([[float(s is not None) for s in row] for row in given])
+    streams = [[getattr(clip, name) for name in STREAMS] for clip in clips]
+    speaker[PRESENT] = torch.tensor([[float(s is not None) for s in row] for row in streams])
     for i, name in enumerate(STREAMS):
         speaker[name] = torch.stack(
             [
                 torch.zeros_like(speaker[name][b])
                 if row[i] is None
                 else torch.as_tensor(row[i][: sizes.frames], dtype=torch.float32)
-                for b, row in enumerate(given)
+                for b, row in enumerate(streams)
             ]
         )
     return speaker

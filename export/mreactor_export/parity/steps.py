@@ -74,11 +74,11 @@ def _step(
 ) -> Iterator[Figure]:
     """One step at a scale of guidance; None is the graph without the branch that it needs."""
     graph = CONDITIONAL if scale is None else DENOISER
-    given = inputs if scale is None else inputs | {"guidance": torch.tensor(scale)}
+    step = inputs if scale is None else inputs | {"guidance": torch.tensor(scale)}
     for name, engine in setup.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
-            (found,) = call(engine, name, setup.specs[graph], given).values()
+            (found,) = call(engine, name, setup.specs[graph], step).values()
             for against, (without, with_speaker) in branches.items():
                 wanted = with_speaker if scale is None else guide(without, with_speaker, scale)
                 yield against, found, wanted
@@ -109,9 +109,9 @@ def _rows(
     """Every row, one clip's one reaction, in the batch and alone."""
     spec, modulation = setup.specs[ENCODER], setup.modulation(500)
 
-    def clean(given: Tensors, noisy: Tensor) -> Tensor:
+    def clean(streams: Tensors, noisy: Tensor) -> Tensor:
         step = step_inputs(noisy, modulation, ROW_GUIDANCE)
-        return clean_of(engine, name, setup.specs, graph, given, step)
+        return clean_of(engine, name, setup.specs, graph, streams, step)
 
     def compared() -> Compared:
         batch = clean(speaker, start)
@@ -155,26 +155,26 @@ def _equal(
 
 def padding_figures(setup: Setup) -> Iterator[Figure]:
     """A clip padded in a batch: against the references' unpadded, whatever the padding holds."""
-    for own, longer in setup.cases.padding:
+    for frames, longer in setup.cases.padding:
         for graph in STEPPING:
-            yield from _padding(setup, graph, own, longer)
+            yield from _padding(setup, graph, frames, longer)
 
 
-def _padding(setup: Setup, graph: str, own: int, longer: int) -> Iterator[Figure]:
+def _padding(setup: Setup, graph: str, frames: int, longer: int) -> Iterator[Figure]:
     spec, modulation = setup.specs[ENCODER], setup.modulation(500)
     scale = ROW_GUIDANCE if graph == DENOISER else 1.0
-    alone, other = (random_speaker(setup.model, Sizes(1, 2, t)) for t in (own, longer))
+    alone, other = (random_speaker(setup.model, Sizes(1, 2, t)) for t in (frames, longer))
     long = padded(alone, spec, longer)
     batch = {key: torch.cat((other[key], long[key])) for key in long}
-    filled = _fill(batch, 1, own)
+    filled = _fill(batch, 1, frames)
     start = noise(Sizes(2, 2, longer))
-    short = step_inputs(start[1:, :, :own].contiguous(), modulation, scale)
+    short = step_inputs(start[1:, :, :frames].contiguous(), modulation, scale)
     expected = {}
     for reference in setup.references:
         context = reference.run(ENCODER, alone)
         expected[reference.name] = reference.clean({**context, **short, MASK: alone[MASK]}, scale)
     noisy = start.clone()
-    noisy[1, :, own:] = OTHER_CONTENT
+    noisy[1, :, frames:] = OTHER_CONTENT
     for name, engine in setup.engines(longer):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
@@ -182,19 +182,19 @@ def _padding(setup: Setup, graph: str, own: int, longer: int) -> Iterator[Figure
                 step = step_inputs(noise_given, modulation, scale)
                 found = clean_of(engine, name, setup.specs, graph, speaker, step)
                 for against, wanted in expected.items():
-                    yield against, found[1:, :, :own], wanted
+                    yield against, found[1:, :, :frames], wanted
 
         label = setup.label(
-            name, PADDING, graph, Sizes(2, 2, own), scale if graph == DENOISER else None
+            name, PADDING, graph, Sizes(2, 2, frames), scale if graph == DENOISER else None
         )
         yield compare_all(label, setup.bound(STEP, graph), compared)
 
 
-def _fill(speaker: Tensors, row: int, own: int) -> Tensors:
+def _fill(speaker: Tensors, row: int, frames: int) -> Tensors:
     """The padded frames of a clip with something in them: no real frame may see it."""
     filled = {name: x.clone() for name, x in speaker.items()}
     for name in ("sound", "words", "coefficients", "attributes"):
-        filled[name][row, own:] = OTHER_CONTENT
-    filled["emotion"][row, :, own:] = 1
-    filled["affect"][row, :, own:] = 1.0
+        filled[name][row, frames:] = OTHER_CONTENT
+    filled["emotion"][row, :, frames:] = 1
+    filled["affect"][row, :, frames:] = 1.0
     return filled

@@ -93,13 +93,13 @@ class OnnxRuntimeEngine:
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         spec = self._specs[graph]
-        held = hold(spec, inputs)
-        sizes = sizes_of(spec, held)
+        inputs = hold(spec, inputs)
+        sizes = sizes_of(spec, inputs)
         if self._recorded is not None and graph in STEPPING:
-            return self._recorded(graph, tuple(sizes.items())).run(held)
+            return self._recorded(graph, tuple(sizes.items())).run(inputs)
         outputs = allocate(spec.outputs, sizes, self.device)
         session = self._sessions[graph]
-        run_bound(session, bind(session, spec, held, outputs), self.device)
+        run_bound(session, bind(session, spec, inputs, outputs), self.device)
         return outputs
 
     def _record(self, graph: str, sizes: tuple[tuple[str, int], ...]) -> RecordedGraph:
@@ -149,14 +149,14 @@ def open_onnxruntime(
         say: told where it cannot, and each kernel of a step is launched in its turn.
     """
     if device == CUDA:
-        made = OnnxRuntimeEngine(onnx_files, config, device, threads, session, cuda_graph=True)
+        engine = OnnxRuntimeEngine(onnx_files, config, device, threads, session, cuda_graph=True)
         try:
-            made.run(CONDITIONAL, example_inputs(graph_specs(config)[CONDITIONAL], SMALLEST))
+            engine.run(CONDITIONAL, example_inputs(graph_specs(config)[CONDITIONAL], SMALLEST))
         except Exception as error:  # the bindings have a class a status, with no common base
             why = str(error).strip().splitlines()[0]
             say(f"ONNX Runtime launches the kernels of a step one by one, no CUDA graph: {why}")
         else:
-            return made
+            return engine
     return OnnxRuntimeEngine(onnx_files, config, device, threads, session)
 
 
@@ -179,15 +179,15 @@ class RecordedGraph:
         self._binding = bind(session, spec, self._inputs, self._outputs)
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        for name, held in self._inputs.items():
-            held.copy_(inputs[name])
+        for name, buffer in self._inputs.items():
+            buffer.copy_(inputs[name])
         run_bound(self._session, self._binding, self._device)
         # The next call overwrites them, while a solver still needs this one's.
         return {name: value.clone() for name, value in self._outputs.items()}
 
 
 def session_options(session: SessionOptions, threads: int | None) -> onnxruntime.SessionOptions:
-    """What a bundle says, as ONNX Runtime takes it."""
+    """A bundle's session options as ONNX Runtime takes them."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -215,9 +215,9 @@ def bind(
     ):
         for tensor in tensors:
             value = values[tensor.name]
-            place = (value.device.type, value.device.index or 0)
+            device = (value.device.type, value.device.index or 0)
             kind = NUMPY_TYPES[tensor.dtype]
-            bind_one(tensor.name, *place, kind, tuple(value.shape), value.data_ptr())
+            bind_one(tensor.name, *device, kind, tuple(value.shape), value.data_ptr())
     return binding
 
 
@@ -250,13 +250,13 @@ def has_provider(device: str) -> bool:
 
 def _check_tensors(session: onnxruntime.InferenceSession, spec: GraphSpec) -> None:
     """Hold the names and types of a session against the table."""
-    for kind, tensors, found in (
+    for kind, tensors, nodes in (
         ("inputs", spec.inputs, session.get_inputs()),
         ("outputs", spec.outputs, session.get_outputs()),
     ):
         expected = {tensor.name: ONNX_TYPES[tensor.dtype] for tensor in tensors}
-        given = {node.name: node.type for node in found}
-        if given != expected:
+        types = {node.name: node.type for node in nodes}
+        if types != expected:
             raise IntegrityError(
-                f"the {kind} of the {spec.name} are {given}, not {expected}", fix="export it again"
+                f"the {kind} of the {spec.name} are {types}, not {expected}", fix="export it again"
             )

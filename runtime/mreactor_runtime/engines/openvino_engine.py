@@ -75,9 +75,9 @@ class OpenVinoEngine:
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         spec = self._specs[graph]
-        held = hold(spec, inputs)
-        outputs = allocate(spec.outputs, sizes_of(spec, held), self.device)
-        used = {name: held[name] for name in self._used[graph]}
+        inputs = hold(spec, inputs)
+        outputs = allocate(spec.outputs, sizes_of(spec, inputs), self.device)
+        used = {name: inputs[name] for name in self._used[graph]}
         request = self._request(graph, tuple(tuple(value.shape) for value in used.values()))
         for name, value in (used | outputs).items():
             memory = self._openvino.Tensor(value.numpy(), shared_memory=True)
@@ -130,12 +130,12 @@ def _check_tensors(model: openvino.Model, spec: GraphSpec) -> tuple[str, ...]:
     named = []
     for tensors, ports in ((spec.inputs, model.inputs), (spec.outputs, model.outputs)):
         expected = {tensor.name: OPENVINO_TYPES[tensor.dtype] for tensor in tensors}
-        given = {
+        types = {
             name: port.get_element_type().get_type_name()
             for port in ports
             for name in port.get_names() & expected.keys() or port.get_names()
         }
-        named.append((given, expected))
+        named.append((types, expected))
     (inputs, known), (outputs, expected) = named
     if not inputs.items() <= known.items():
         problem = f"the inputs of the {spec.name} are {inputs}, not {known}"

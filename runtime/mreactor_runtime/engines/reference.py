@@ -107,7 +107,7 @@ class ReferenceEngine:
         return lambda noisy, modulation: step(noisy, modulation, context, mask)
 
     def context(self, inputs: Mapping[str, Tensor]) -> Context:
-        """What the denoiser needs of a clip, from the inputs of a step."""
+        """The context of a clip, from the inputs of a step."""
         return context_of(inputs)
 
     def _encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

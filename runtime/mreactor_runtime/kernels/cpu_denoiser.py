@@ -34,14 +34,14 @@ class Workspace(threading.local):
     """Memory of the thread that asks, by name: as large as the largest request so far."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Tensor] = {}
+        self._memory: dict[str, Tensor] = {}
 
     def take(self, name: str, rows: int, columns: int) -> Tensor:
         """Uninitialised (rows, columns) float32, valid until the name is asked for again."""
         count = rows * columns
-        if name not in self._held or len(self._held[name]) < count:
-            self._held[name] = torch.empty(count)
-        return self._held[name][:count].view(rows, columns)
+        if name not in self._memory or len(self._memory[name]) < count:
+            self._memory[name] = torch.empty(count)
+        return self._memory[name][:count].view(rows, columns)
 
 
 class CpuDenoiser:
@@ -163,18 +163,18 @@ class _Layer:
         queries = self._linear("queries", y, weight[:width], bias[:width])
         # The keys in reversed order are those of the reversed tokens.
         both = self._linear("keys and values", y.flip(1), weight[width:], bias[width:])
-        made = self._work.take("attended", x.shape[0] * x.shape[1], width).view_as(x)
-        self._near(queries, both[..., :width], both[..., width:], made)
-        self._add(x, made, self._relative.out, modulation)
+        attended = self._work.take("attended", x.shape[0] * x.shape[1], width).view_as(x)
+        self._near(queries, both[..., :width], both[..., width:], attended)
+        self._add(x, attended, self._relative.out, modulation)
 
     def attend_subject(self, x: Tensor, keys: Tensor, values: Tensor, modulation: Tensor) -> None:
         """Tokens (N, T, D); keys (1, T, D) and values (N, T, D), the last frame first."""
         to_query = self._subject.to_query
         y = _modulated(x, modulation)
         queries = self._linear("queries", y, to_query.weight, to_query.bias)
-        made = self._work.take("attended", x.shape[0] * x.shape[1], x.shape[2]).view_as(x)
-        self._far(queries, keys, values, made)
-        self._add(x, made, self._subject.out, modulation)
+        attended = self._work.take("attended", x.shape[0] * x.shape[1], x.shape[2]).view_as(x)
+        self._far(queries, keys, values, attended)
+        self._add(x, attended, self._subject.out, modulation)
 
     def feed_forward(self, x: Tensor, modulation: Tensor) -> None:
         """Tokens (N, D), whatever their order."""
@@ -184,9 +184,9 @@ class _Layer:
             gelu_(hidden, self._work.take("inner", *hidden.shape))
             self._add(rows, hidden, down, modulation)
 
-    def _add(self, x: Tensor, made: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
-        """x += gate * linear(made)."""
-        x.addcmul_(self._linear("out", made, linear.weight, linear.bias), modulation[2])
+    def _add(self, x: Tensor, y: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
+        """x += gate * linear(y)."""
+        x.addcmul_(self._linear("out", y, linear.weight, linear.bias), modulation[2])
 
     def _linear(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """(..., D) -> (..., E) in the workspace."""

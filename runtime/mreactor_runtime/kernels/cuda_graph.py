@@ -16,7 +16,7 @@ import torch
 
 
 class Recording(Protocol):
-    """What was captured, to be launched again at once."""
+    """A captured graph, to be launched again at once."""
 
     def replay(self) -> None: ...
 
@@ -24,7 +24,7 @@ class Recording(Protocol):
 
 
 class Stream(Protocol):
-    """What launching and capturing need of a device: `CudaStream`, or a stand-in without a GPU."""
+    """A stream to launch and capture on: `CudaStream`, or a stand-in without a GPU."""
 
     device: torch.device
 

@@ -79,8 +79,8 @@ def launch_step(
     shapes = [tuple(clean.shape), tuple(previous.shape[2:])]
     if shapes != [(x.shape[0], branches * reactions, *x.shape[2:]), tuple(x.shape[2:])]:
         raise ValueError(f"{branches} branches of {tuple(x.shape)} are not {tuple(clean.shape)}")
-    given = [x, clean, previous] + ([] if noise is None else [noise])
-    if any(not tensor.is_contiguous() or tensor.dtype != torch.float32 for tensor in given):
+    tensors = [x, clean, previous] + ([] if noise is None else [noise])
+    if any(not tensor.is_contiguous() or tensor.dtype != torch.float32 for tensor in tensors):
         raise ValueError("the fused step takes float32 tensors, each in one piece")
     a, b, c, n = row
     size = x[0].numel()

@@ -235,7 +235,7 @@ def _why_not(path: Path, key: PlanKey, shipped: Path | None) -> str | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is told beside a plan, as far as reading it needs."""
+    """The manifest beside a plan, as far as reading it needs."""
 
     key: PlanKey
     plan_sha256: str

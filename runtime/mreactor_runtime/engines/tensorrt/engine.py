@@ -81,13 +81,13 @@ class TensorRTEngine:
         Raises: UsageError where no profile holds the sizes; TensorRTError where the run fails.
         """
         opened = self._graphs[graph]
-        held = hold(opened.spec, inputs)
-        sizes = sizes_of(opened.spec, held)
+        inputs = hold(opened.spec, inputs)
+        sizes = sizes_of(opened.spec, inputs)
         opened.profile_of(sizes)
         outputs = allocate(opened.spec.outputs, sizes, self.device)
         with torch.no_grad(), self._stream.turn():
             for tensor in opened.spec.inputs:
-                opened.view(tensor, sizes).copy_(held[tensor.name])
+                opened.view(tensor, sizes).copy_(inputs[tensor.name])
             self._run_bound(graph, sizes)
             for tensor in opened.spec.outputs:
                 outputs[tensor.name].copy_(opened.view(tensor, sizes))
@@ -140,7 +140,7 @@ class TensorRTEngine:
         return engine
 
     def _context_maker(self, opened: OpenedGraph) -> Callable[[], Any]:
-        """What makes contexts of a plan, all of them without memory of their own."""
+        """A maker of contexts of a plan, all of them without memory of their own."""
         module, engine = self._tensorrt.module, opened.engine
         strategy = module.ExecutionContextAllocationStrategy.USER_MANAGED
         if not self._tensorrt.is_rtx:

@@ -147,11 +147,11 @@ def _check_tensors(tensorrt: TensorRT, spec: GraphSpec, engine: Any) -> dict[str
         ("inputs", modes.INPUT, spec.inputs),
         ("outputs", modes.OUTPUT, spec.outputs),
     ):
-        found = sorted(name for name in names if engine.get_tensor_mode(name) == mode)
+        present = sorted(name for name in names if engine.get_tensor_mode(name) == mode)
         expected = sorted(tensor.name for tensor in tensors)
-        if found != expected:
+        if present != expected:
             raise IntegrityError(
-                f"the {kind} of the plan of the {spec.name} are {', '.join(found)}, "
+                f"the {kind} of the plan of the {spec.name} are {', '.join(present)}, "
                 f"not {', '.join(expected)}"
             )
         for tensor in tensors:
@@ -179,12 +179,12 @@ def _check_tensor(spec: GraphSpec, tensor: TensorSpec, engine: Any) -> torch.dty
 
 def _ranges(spec: GraphSpec, engine: Any, profile: int) -> dict[str, tuple[int, int]]:
     """Symbol -> (least, most) of one profile, as the plan itself has it."""
-    found = {}
+    ranges = {}
     for tensor in spec.inputs:
         if not any(isinstance(axis, str) for axis in tensor.axes):
             continue
         least, _, most = engine.get_tensor_profile_shape(tensor.name, profile)
         for axis, low, high in zip(tensor.axes, tuple(least), tuple(most), strict=True):
             if isinstance(axis, str):
-                found[axis] = (int(low), int(high))
-    return found
+                ranges[axis] = (int(low), int(high))
+    return ranges

@@ -1,4 +1,4 @@
-"""What a plan is made of: its layers as JSON, and which attentions became one kernel."""
+"""The layers of a plan as JSON, and which attentions became one kernel."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class Layers:
 
 def logged_layers(messages: Iterable[str]) -> list[Layer]:
     """The layers that a builder listed in its log, which needs no GPU; none if it did not."""
-    found = []
+    layers = []
     for message in messages:
         if message.startswith(LAYERS):
             for line in message.splitlines()[1:]:
                 if not line.strip():  # tensors of the whole plan follow
                     break
                 if match := LINE.match(line.strip()):
-                    found.append(_layer(match))
-    return found
+                    layers.append(_layer(match))
+    return layers
 
 
 def summarise(layers: Sequence[Layer], onnx_model: bytes) -> Layers:

@@ -1,4 +1,4 @@
-"""What a TensorRT plan is built for and how: options named as trtexec names them, and profiles."""
+"""Build options of TensorRT plans, named as trtexec names them, and profiles of sizes."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class BuildOptions:
         }
         for_rtx = {"--computeCapabilities": bool(self.compute_capabilities)}
         wrong = for_tensorrt if tensorrt.is_rtx else for_rtx
-        given = [name for name, is_given in wrong.items() if is_given]
-        if given:
-            raise UsageError(f"{tensorrt} has no {', '.join(given)}", fix="leave it out")
+        lacking = [name for name, is_given in wrong.items() if is_given]
+        if lacking:
+            raise UsageError(f"{tensorrt} has no {', '.join(lacking)}", fix="leave it out")
         needs_gpu = not tensorrt.is_rtx or self.refit or CURRENT in self.compute_capabilities
         if needs_gpu and not has_gpu:
             why = " with refit" if self.refit else ""
