@@ -69,27 +69,18 @@ def _is_one(size: int | torch.SymInt) -> bool:
 
 
 class Decay(nn.Module):
-    """The bias -eps_h |x - y| with a learned positive rate eps_h per head (D.1).
-
-    `keep` takes the bias of the last length again; the runtime sets it, with rates that stay.
-    """
+    """The bias -eps_h |x - y| with a learned positive rate eps_h per head (D.1)."""
 
     def __init__(self, heads: int):
         super().__init__()
-        self.keep = False
-        self._kept: Tensor | None = None
         rates = torch.logspace(math.log10(SLOWEST_DECAY), math.log10(FASTEST_DECAY), heads)
         self.log_rate = nn.Parameter(rates.log())  # exp keeps the rate positive
 
     def forward(self, frames: int) -> Tensor:
         """(H, T, T)."""
-        if self.keep and self._kept is not None and self._kept.shape[-1] == frames:
-            return self._kept
         position = torch.arange(frames, device=self.log_rate.device, dtype=self.log_rate.dtype)
         distance = (position[:, None] - position[None, :]).abs()  # (T, T)
-        bias = -self.log_rate.exp()[:, None, None] * distance
-        self._kept = bias if self.keep else None
-        return bias
+        return -self.log_rate.exp()[:, None, None] * distance
 
 
 def key_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:

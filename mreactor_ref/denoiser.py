@@ -25,6 +25,8 @@ STEP_FREQUENCIES = 128
 LONGEST_PERIOD = 10_000.0
 MODULATIONS = 3  # shift, scale and gate of a sublayer
 
+Sublayer = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class Context:
@@ -107,7 +109,10 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """The sublayers of one layer, each around `x + gate * f(norm(x) * (1 + scale) + shift)`."""
+    """The sublayers of one layer, each around `x + gate * f(norm(x) * (1 + scale) + shift)`.
+
+    Tokens x are (B, S, T, D), the modulation of all sublayers (..., 3 a sublayer, 1, D).
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -119,26 +124,39 @@ class Layer(nn.Module):
         self.feedforward = FeedForward(width, config.feedforward * width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        modulation: Tensor,
-        mask: Tensor,
-        attend_subject: Callable[[Tensor], Tensor],
-        part: slice = slice(None),
-    ) -> Tensor:
-        """x (B, S, T, D), modulation (..., 3 sublayers, 1, D), mask (B, T); `part` of sublayers."""
-        sublayers: list[Callable[[Tensor], Tensor]] = [self.feedforward]
-        if self.subject is not None:
-            sublayers.insert(0, attend_subject)
-        if self.relative is not None:
-            relative = self.relative
-            sublayers.insert(0, lambda y: relative(y, mask))
-        for i, sublayer in list(enumerate(sublayers))[part]:
-            first = MODULATIONS * i
-            shift, scale, gate = (modulation[..., first + j, :, :] for j in range(MODULATIONS))
-            x = x + gate * sublayer(self.norm(x) * (1 + scale) + shift)
-        return x
+    def forward(self, x: Tensor, modulation: Tensor, mask: Tensor, attention: Sublayer) -> Tensor:
+        """All sublayers: mask (B, T), and the attention to the speaker, or what stands for it."""
+        x = self.attend_relative(x, modulation, mask)
+        x = self.attend_subject(x, modulation, attention)
+        return self.feed_forward(x, modulation)
+
+    def attend_relative(self, x: Tensor, modulation: Tensor, mask: Tensor) -> Tensor:
+        """The attention of the frames to each other; x itself where the model has none."""
+        relative = self.relative
+        if relative is None:
+            return x
+        return self._around(lambda y: relative(y, mask), x, modulation, 0)
+
+    def attend_subject(self, x: Tensor, modulation: Tensor, attention: Sublayer) -> Tensor:
+        """The attention to the speaker, which has two branches; x itself where there is none.
+
+        Args:
+            attention: queries -> output: `subject` with the speaker's keys and values, or the known
+                output of the attention to the dropped condition.
+        """
+        if self.subject is None:
+            return x
+        return self._around(attention, x, modulation, 0 if self.relative is None else 1)
+
+    def feed_forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """The last sublayer, frame by frame."""
+        attentions = (self.relative is not None) + (self.subject is not None)
+        return self._around(self.feedforward, x, modulation, attentions)
+
+    def _around(self, sublayer: Sublayer, x: Tensor, modulation: Tensor, place: int) -> Tensor:
+        first = MODULATIONS * place
+        shift, scale, gate = (modulation[..., first + j, :, :] for j in range(MODULATIONS))
+        return x + gate * sublayer(self.norm(x) * (1 + scale) + shift)
 
 
 class Denoiser(nn.Module):

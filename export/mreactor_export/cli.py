@@ -151,8 +151,7 @@ def _export(
         )
         return bundle
     from mreactor_export.parity import ParityError
-    from mreactor_export.parity.table import print_parity
-    from mreactor_export.screen import print_files, print_plans
+    from mreactor_export.screen import print_files, print_parity, print_plans
     from mreactor_export.tracing import usual_workers
 
     with console.status("loading") as status:
@@ -194,7 +193,7 @@ def _verify(
         check_writable(output)
     from mreactor_export.export import report_files
     from mreactor_export.parity import ParityError, verify_bundle
-    from mreactor_export.parity.table import print_parity
+    from mreactor_export.screen import print_parity
 
     failure = None
     with console.status("loading") as status:

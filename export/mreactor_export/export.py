@@ -32,7 +32,7 @@ PARITY_JSON, PARITY_HTML = "parity.json", "parity.html"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made: the bundle, its parity report, and what is to be said of its plans."""
+    """The result of an export: the bundle, its parity report, and facts of its plans."""
 
     bundle: Bundle
     report: Report
@@ -107,24 +107,25 @@ def export_bundle(
     packages = load_packages(options)
     network = load_checkpoint(path)
     info = _info(str(model), network, sha256, options)
-    graphs = trace_graphs(
+    onnx_files = trace_graphs(
         network,
         path,
         options.graph_opset,
         _metadata(info),
-        precision=options.dtype,
+        dtype=options.dtype,
         form=options.form,
         workers=workers,
         report=say,
     )
-    about = (packages, graphs, network.config, options)
-    plan_files, plans = build_plans(*about, model=sha256, report=say)
+    plan_files, plans = build_plans(
+        packages, onnx_files, network.config, options, checkpoint_sha256=sha256, report=say
+    )
     say("checking parity")
-    from mreactor_export.parity.bundles import prove_graphs
     from mreactor_export.parity.figures import verify_command
+    from mreactor_export.parity.proof import prove_graphs
 
-    proof = prove_graphs(network, info, graphs, command=verify_command(output), report=figure)
-    files = {f"{name}.onnx": content for name, content in graphs.items()} | plan_files
+    proof = prove_graphs(network, info, onnx_files, command=verify_command(output), report=figure)
+    files = {f"{name}.onnx": content for name, content in onnx_files.items()} | plan_files
     files |= {EXPORT_RECORD: _json(options.record(network.config)), **report_files(proof)}
     return Exported(write_bundle(output, info, files), proof, tuple(plans))
 

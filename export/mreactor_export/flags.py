@@ -91,7 +91,7 @@ def plan_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_plan_flags(plans: dict[str, Any]) -> tuple[BuildOptions, tuple[int, ...]]:
-    """What the options say: how plans are built, and the buckets. Raises: UsageError."""
+    """The build options and the buckets of plans, from the command's. Raises: UsageError."""
     from mreactor_runtime.engines.tensorrt.options import BuildOptions
 
     values = dict(plans)

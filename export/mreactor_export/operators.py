@@ -1,4 +1,4 @@
-"""What a graph is made of: operator sets, the form of attention, and classes of operators."""
+"""Operator sets, the form of attention in a graph, and classes of its operators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTENTION_OPSET = 23  # the first with attention in one operator
 
 DECOMPOSED, OPERATOR = FORMS = ("decomposed", "operator")
 ONNX, TENSORRT, TENSORRT_RTX = TARGETS = ("onnx", "tensorrt", "tensorrt-rtx")
-# Target -> the precisions for which attention is one operator. On a CPU it was hardly faster when
+# Target -> the dtypes for which attention is one operator. On a CPU it was hardly faster when
 # tried, and older versions of ONNX Runtime do not know it. TensorRT-RTX makes one kernel of all
 # attentions as operators in fp16 and bf16, and of the relative ones alone decomposed; in fp32 of
 # none in either form. Neither TensorRT takes the attribute that keeps its softmax in fp32.
@@ -44,7 +44,7 @@ def check_form(form: str, opset: int) -> None:
         )
 
 
-def attention_form(target: str, precision: str, opset: int) -> str:
+def attention_form(target: str, dtype: str, opset: int) -> str:
     """How a target gets attention, by the measured table.
 
     Raises: UsageError for an unknown target or an opset that cannot be exported.
@@ -52,7 +52,7 @@ def attention_form(target: str, precision: str, opset: int) -> str:
     check_opset(opset)
     if target not in TARGETS:
         raise UsageError(f"target is {target!r}, not one of {', '.join(TARGETS)}")
-    fits = precision in ATTENTION_FORM[target] and opset >= ATTENTION_OPSET
+    fits = dtype in ATTENTION_FORM[target] and opset >= ATTENTION_OPSET
     return OPERATOR if fits else DECOMPOSED
 
 
@@ -104,26 +104,26 @@ class _Places:
 
     def before(self, starts: Iterable[str]) -> set[int]:
         """Nodes that the values come from, up to and without products of matrices."""
-        found: set[int] = set()
+        indices: set[int] = set()
         open_ = list(starts)
         while open_:
             i = self.maker.get(open_.pop())
-            if i is None or i in found or BY_TYPE.get(self.nodes[i].op_type) in PRODUCTS:
+            if i is None or i in indices or BY_TYPE.get(self.nodes[i].op_type) in PRODUCTS:
                 continue
-            found.add(i)
+            indices.add(i)
             open_.extend(self.nodes[i].input)
-        return found
+        return indices
 
     def after(self, starts: Iterable[str]) -> set[int]:
         """Nodes that the values go into, however far."""
-        found: set[int] = set()
+        indices: set[int] = set()
         open_ = list(starts)
         while open_:
             for i in self.takers.get(open_.pop(), []):
-                if i not in found:
-                    found.add(i)
+                if i not in indices:
+                    indices.add(i)
                     open_.extend(self.nodes[i].output)
-        return found
+        return indices
 
     def reaches_norm(self, name: str) -> bool:
         """Whether a value comes to a layer norm by moves alone."""
@@ -186,8 +186,8 @@ def classify(graph: onnx.GraphProto) -> list[str | None]:
             return None
         if node.op_type != "Add":
             return "modulation"
-        made = [graph.node[places.maker[n]].op_type for n in node.input if n in places.maker]
-        if weights.intersection(node.input) and {"MatMul", "Gemm"}.intersection(made):
+        makers = [graph.node[places.maker[n]].op_type for n in node.input if n in places.maker]
+        if weights.intersection(node.input) and {"MatMul", "Gemm"}.intersection(makers):
             return "bias"
         return "residual" if places.reaches_norm(node.output[0]) else "modulation"
 

@@ -1,4 +1,4 @@
-"""What an export is asked for: checked before any work, and recorded in the bundle that it makes.
+"""Options of an export, checked before any work and recorded in the bundle that it makes.
 
 A bundle holds one form of attention, so that all of its engines, and its parity check, read the
 same ONNX files, and a plan's cache key is found again where the bundle is run. Where a TensorRT is
@@ -30,7 +30,7 @@ from mreactor_runtime.engines.tensorrt.options import (
     bucket_profiles,
     default_profiles,
 )
-from mreactor_runtime.tensors import all_graphs
+from mreactor_runtime.tensors import all_graph_specs
 
 TRITON = "triton"
 FORMATS = (ONNX, TENSORRT, TENSORRT_RTX, TRITON)
@@ -123,7 +123,7 @@ class ExportOptions:
             plans = {"build": self.build.flags(), "profiles": profiles}
         return {
             "formats": [ONNX, *self.packages],
-            "graphs": list(all_graphs(config)),
+            "graphs": list(all_graph_specs(config)),
             "dtype": self.dtype,
             "opset": self.graph_opset,
             "attention": self.form,

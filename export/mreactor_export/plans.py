@@ -26,7 +26,7 @@ from mreactor_runtime.engines.tensorrt.cache import (
 )
 from mreactor_runtime.engines.tensorrt.key import plan_key
 from mreactor_runtime.engines.tensorrt.package import TensorRT, load_tensorrt
-from mreactor_runtime.tensors import all_graphs
+from mreactor_runtime.tensors import all_graph_specs
 
 
 @dataclass(frozen=True)
@@ -63,31 +63,34 @@ def load_packages(options: ExportOptions) -> dict[str, TensorRT]:
 
 def build_plans(
     packages: Mapping[str, TensorRT],
-    files: Mapping[str, bytes],
+    onnx_files: Mapping[str, bytes],
     config: ModelConfig,
     options: ExportOptions,
     *,
-    model: str,
+    checkpoint_sha256: str,
     report: Callable[[str], None],
 ) -> tuple[dict[str, bytes], list[ShippedPlan]]:
     """A plan of each graph with each package.
 
     Args:
-        files: graph name -> ONNX bytes. model: SHA-256 of the checkpoint.
+        onnx_files: graph name -> ONNX bytes. checkpoint_sha256: of the model.
         report: hears a line before each build.
     Returns: the files of the plans by name, and what is to be said of them.
     Raises: as `cached_plan`.
     """
-    made: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     plans = []
     for tensorrt in packages.values():
-        for name, spec in all_graphs(config).items():
-            about = (tensorrt, spec, files[name], options.profiles(config), options.build)
-            path = cached_plan(*about, model=model, dtype=options.dtype, report=report)
-            content = read_plan(path, plan_key(*about, model=model, dtype=options.dtype))
+        for name, spec in all_graph_specs(config).items():
+            plan = (tensorrt, spec, onnx_files[name], options.profiles(config), options.build)
+            key = plan_key(*plan, checkpoint_sha256=checkpoint_sha256, dtype=options.dtype)
+            path = cached_plan(
+                *plan, checkpoint_sha256=checkpoint_sha256, dtype=options.dtype, report=report
+            )
+            content = read_plan(path, key)
             told, layers = (_read(path.with_suffix(suffix)) for suffix in (MANIFEST, LAYERS))
-            made |= {path.name: content}
-            made |= {path.with_suffix(LAYERS).name: layers, path.with_suffix(MANIFEST).name: told}
+            files |= {path.name: content}
+            files |= {path.with_suffix(LAYERS).name: layers, path.with_suffix(MANIFEST).name: told}
             manifest, parts = json.loads(told), json.loads(layers)
             plans.append(
                 ShippedPlan(
@@ -99,11 +102,11 @@ def build_plans(
                     fused=tuple(parts["fused"]),
                 )
             )
-    return made, plans
+    return files, plans
 
 
 def targets(options: ExportOptions) -> set[str]:
-    """What plans would be built to run on, here and now. Raises: as `load_packages`."""
+    """The GPUs that plans would be built for, here and now. Raises: as `load_packages`."""
     return {build_target(t, options.build) for t in load_packages(options).values()}
 
 

@@ -62,46 +62,46 @@ class PrecisionError(MReactorError):
     """A graph that cannot be had in a precision."""
 
 
-def halved(precision: str) -> frozenset[str]:
-    """The classes of operators that a precision computes in its half type.
+def halved(dtype: str) -> frozenset[str]:
+    """The classes of operators that a dtype computes in its half type.
 
-    Raises: UsageError for an unknown precision.
+    Raises: UsageError for an unknown dtype.
     """
-    if precision not in DTYPES:
-        raise UsageError(f"dtype is {precision!r}, not one of {', '.join(DTYPES)}")
-    if precision == FP32:
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
+    if dtype == FP32:
         return frozenset()
-    if precision == MIXED:
+    if dtype == MIXED:
         return PRODUCTS
     return frozenset(CLASSES) - set(KEEP_FP32)
 
 
-def precision_of(graph: str, precision: str) -> str:
-    """The precision of one graph of a bundle: only those of `HALF_GRAPHS` leave fp32."""
-    halved(precision)
-    return precision if graph in HALF_GRAPHS else FP32
+def dtype_of(graph: str, dtype: str) -> str:
+    """The dtype of one graph of a bundle: only those of `HALF_GRAPHS` leave fp32."""
+    halved(dtype)
+    return dtype if graph in HALF_GRAPHS else FP32
 
 
 def convert(
-    proto: onnx.ModelProto, precision: str, classes: Collection[str] | None = None
+    proto: onnx.ModelProto, dtype: str, classes: Collection[str] | None = None
 ) -> onnx.ModelProto:
-    """The same graph in a precision; `proto` is left as it is.
+    """The same graph in a dtype; `proto` is left as it is.
 
     Args:
         proto: in fp32, without graphs inside nodes.
         classes: of operators that go to the half type; None is what `halved` says.
     Raises:
-        UsageError: no such precision.
+        UsageError: no such dtype.
         PrecisionError: a weight is beyond the range of the type.
     """
-    wanted = halved(precision) if classes is None else frozenset(classes)
+    wanted = halved(dtype) if classes is None else frozenset(classes)
     model = onnx.ModelProto()
     model.CopyFrom(proto)
-    _set_metadata(model, PRECISION, precision)
-    if precision == FP32:
+    _set_metadata(model, PRECISION, dtype)
+    if dtype == FP32:
         return model
     _lift_constants(model.graph)
-    kind = HALF_TYPES[precision]
+    kind = HALF_TYPES[dtype]
     _Rewriter(model, _choose(model, wanted, kind), kind).run()
     return model
 
@@ -138,9 +138,10 @@ def float_values(model: onnx.ModelProto) -> set[str]:
 def _takes(node: onnx.NodeProto, opset: int, kind: int) -> bool:
     """Whether an operator knows a type: convolutions know bf16 from opset 22 on."""
     schema = onnx.defs.get_schema(node.op_type, opset)
-    own = schema.outputs[0].type_str
-    known = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    return f"tensor({onnx.TensorProto.DataType.Name(kind).lower()})" in known.get(own, [own])
+    parameter = schema.outputs[0].type_str
+    types = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    name = f"tensor({onnx.TensorProto.DataType.Name(kind).lower()})"
+    return name in types.get(parameter, [parameter])
 
 
 def _choose(model: onnx.ModelProto, wanted: frozenset[str], kind: int) -> list[bool]:
@@ -158,9 +159,9 @@ def _choose(model: onnx.ModelProto, wanted: frozenset[str], kind: int) -> list[b
     ]
     half = {name for i, node in enumerate(nodes) if chosen[i] for name in node.output}
     for i, node in enumerate(nodes):
-        made = [name for name in node.input if name in floats and name not in fixed]
+        sources = [name for name in node.input if name in floats and name not in fixed]
         moves = node.op_type in DATA_MOVEMENT and _takes(node, opset, kind)
-        if moves and made and half.issuperset(made):
+        if moves and sources and half.issuperset(sources):
             chosen[i] = True
             half.update(node.output)
     ends = {value.name for value in model.graph.output}

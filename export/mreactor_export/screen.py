@@ -1,12 +1,15 @@
-"""What the command prints of a bundle: its files, and its plans."""
+"""The command's screen: tables of a bundle's files, its plans, and its figures of parity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+
+from mreactor_export.parity.figures import Report, Row, rows
 
 if TYPE_CHECKING:
     from mreactor_export.plans import ShippedPlan
@@ -16,7 +19,7 @@ MIB = 2**20
 
 
 def print_files(console: Console, bundle: Bundle) -> None:
-    """What was written."""
+    """A table of the files that were written."""
     table = Table(title="Bundle")
     for column in ("file", "MiB", "SHA-256"):
         table.add_column(column, justify="left" if column == "file" else "right", no_wrap=True)
@@ -27,7 +30,7 @@ def print_files(console: Console, bundle: Bundle) -> None:
 
 
 def print_plans(console: Console, plans: Sequence[ShippedPlan]) -> None:
-    """What was built, and which attentions became one kernel."""
+    """A table of the plans that were built, and which attentions became one kernel."""
     if not plans:
         return
     table = Table(title="Plans")
@@ -45,3 +48,43 @@ def print_plans(console: Console, plans: Sequence[ShippedPlan]) -> None:
                 soft_wrap=True,
                 highlight=False,
             )
+
+
+def print_parity(console: Console, report: Report) -> None:
+    """A table an engine, each row with its worst figure, narrow enough for 80 columns."""
+    tables: dict[str, list[Row]] = {}
+    for row in rows(report):
+        tables.setdefault(row.engine, []).append(row)
+    for engine, some in tables.items():
+        console.print(_parity_table(engine, report.dtype, some))
+    console.print(
+        "n: figures, of which the row shows the worst; size: clips x reactions x frames;\n"
+        "g: guidance; L2: of the error over that of the reference, in float64 or float32,\n"
+        "whichever is more, which the bound is for; largest: absolute error, for information."
+    )
+    for note in report.notes:
+        console.print(f"- {note}", soft_wrap=True, markup=False)
+    console.print(f"Reproduce: {report.command}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _parity_table(engine: str, dtype: str, some: list[Row]) -> Table:
+    table = Table(
+        title=f"Parity of {engine} with the PyTorch reference, {dtype}",
+        box=SIMPLE,
+        padding=(0, 0),
+    )
+    for column in ("what", "n", "size", "g", "largest", "L2", "bound", ""):
+        table.add_column(column, justify="left" if column == "what" else "right", no_wrap=True)
+    for row in some:
+        worst = row.worst
+        table.add_row(
+            row.name,
+            str(len(row.figures)),
+            worst.size,
+            "" if worst.guidance is None else f"{worst.guidance:g}",
+            "" if worst.fault else f"{worst.maximum:.1e}",
+            "" if worst.fault else f"{worst.relative:.1e}",
+            f"{worst.bound:.0e}",
+            "ok" if worst.passed else "FAILED",
+        )
+    return table

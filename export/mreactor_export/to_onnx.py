@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import onnx
@@ -17,16 +17,15 @@ from mreactor_export.operators import (
     check_form,
     check_opset,
 )
-from mreactor_export.precision import FP32, MIXED, convert, halved, precision_of
+from mreactor_export.precision import FP32, MIXED, convert, dtype_of, halved
 from mreactor_export.traced import Graph
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_ref.model import MReactor
 from mreactor_runtime.tensors import (
     GraphSpec,
-    all_graphs,
     dynamic_shapes,
     example_inputs,
-    graphs,
+    graph_specs,
 )
 
 # Sizes of the example that is traced: none is 0 or 1, which would become constants, no two are
@@ -55,12 +54,12 @@ def _quiet_exporter() -> Generator[None]:
             logger.setLevel(level)
 
 
-def check_options(opset: int, precision: str, form: str) -> None:
+def check_options(opset: int, dtype: str, form: str) -> None:
     """Raises: UsageError for an option of `export_graph` that is not known, or does not fit."""
     check_opset(opset)
-    halved(precision)
+    halved(dtype)
     check_form(form, opset)
-    if form == OPERATOR and precision == MIXED:
+    if form == OPERATOR and dtype == MIXED:
         raise UsageError(
             "mixed keeps the softmax in fp32, which attention in one operator has inside",
             fix="use fp16 or bf16, or the decomposed form",
@@ -73,7 +72,7 @@ def export_graph(
     opset: int,
     metadata: Mapping[str, str],
     *,
-    precision: str = FP32,
+    dtype: str = FP32,
     form: str = DECOMPOSED,
     layer: int = 0,
 ) -> bytes:
@@ -82,7 +81,7 @@ def export_graph(
     Args:
         opset: one of `operators.OPSETS`.
         metadata: beside what is said of each graph: its name, symbols, precision and form.
-        precision: one of `names.DTYPES`; inputs and outputs stay as the table says.
+        dtype: one of `names.DTYPES`; inputs and outputs stay as the table says.
         form: of attention; `operators.attention_form` knows which.
         layer: whose attention the graph `attention` is.
     Raises:
@@ -91,14 +90,14 @@ def export_graph(
             `onnx.checker` refuses the graph.
         PrecisionError: a weight is beyond the range of the precision.
     """
-    check_options(opset, precision, form)
+    check_options(opset, dtype, form)
     proto = _trace(Graph(model, spec, layer), opset, form)
     name_nodes(proto.graph)
     remove_trace(proto)
-    own = {"graph": spec.name, "symbols": " ".join(spec.symbols), "attention": form}
-    for key, value in (*metadata.items(), *own.items()):
+    facts = {"graph": spec.name, "symbols": " ".join(spec.symbols), "attention": form}
+    for key, value in (*metadata.items(), *facts.items()):
         proto.metadata_props.add(key=key, value=value)
-    proto = convert(proto, precision_of(spec.name, precision))
+    proto = convert(proto, dtype_of(spec.name, dtype))
     check_graph(proto, spec)
     return proto.SerializeToString()
 
@@ -164,9 +163,9 @@ def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
             problems.append(f"{kind}s are {names}, not {expected}")
             continue
         for value, tensor in zip(values, tensors, strict=True):
-            found = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
-            if found != tensor.axes:
-                problems.append(f"{kind} {tensor.name} has axes {found}, not {tensor.axes}")
+            axes = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+            if axes != tensor.axes:
+                problems.append(f"{kind} {tensor.name} has axes {axes}, not {tensor.axes}")
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
             if dtype != tensor.dtype:
                 problems.append(f"{kind} {tensor.name} is {dtype}, not {tensor.dtype}")
@@ -181,25 +180,13 @@ def check_graph(proto: onnx.ModelProto, spec: GraphSpec) -> None:
 def export_graphs(
     model: MReactor,
     opset: int,
-    metadata: Mapping[str, str] | None = None,
-    report: Callable[[str], None] | None = None,
+    metadata: Mapping[str, str],
     *,
-    precision: str = FP32,
+    dtype: str = FP32,
     form: str = DECOMPOSED,
-    kernels: bool = False,
 ) -> dict[str, bytes]:
-    """All graphs of a model: file name -> content. Options and errors are `export_graph`'s.
-
-    Args:
-        report: hears each graph's name.
-        kernels: also the graphs that no run needs, `tensors.kernel_graphs`.
-    """
-    specs = all_graphs(model.config) if kernels else graphs(model.config)
-    files = {}
-    for name, spec in specs.items():
-        if report is not None:
-            report(name)
-        files[f"{name}.onnx"] = export_graph(
-            model, spec, opset, metadata or {}, precision=precision, form=form
-        )
-    return files
+    """The graphs of a run: file name -> content. Options and errors are those of `export_graph`."""
+    return {
+        f"{name}.onnx": export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
+        for name, spec in graph_specs(model.config).items()
+    }

@@ -1,7 +1,6 @@
 """Tracing a checkpoint's graphs in several processes: no graph needs another, and each takes long.
 
-Of `base`, one process works 97 s; the longer of two works 60 s, with its start. The files are the
-same bytes.
+The files are the same bytes as from one process.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from mreactor_runtime.tensors import (
     DENOISER,
     ENCODER,
     MODULATOR,
-    all_graphs,
+    all_graph_specs,
 )
 
 LONGEST_FIRST: tuple[str, ...] = (DENOISER, CONDITIONAL, ENCODER, ATTENTION, MODULATOR)
@@ -46,7 +45,7 @@ def trace_graphs(
     opset: int,
     metadata: Mapping[str, str],
     *,
-    precision: str = FP32,
+    dtype: str = FP32,
     form: str = DECOMPOSED,
     workers: int = 1,
     report: Callable[[str], None] | None = None,
@@ -61,18 +60,18 @@ def trace_graphs(
     Raises: as `export_graph`; ExportError where a process ends on its own, as without memory.
     """
     say = report or (lambda _: None)
-    specs = all_graphs(model.config)
+    specs = all_graph_specs(model.config)
     if workers == 1 or model.config.layers < LEAST_LAYERS:
-        made = {}
+        onnx_files = {}
         for name, spec in specs.items():
             say(f"exporting {name}")
-            made[name] = export_graph(model, spec, opset, metadata, precision=precision, form=form)
-        return made
+            onnx_files[name] = export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
+        return onnx_files
     left = list(LONGEST_FIRST)
-    about = (str(path), opset, dict(metadata), precision, form)
+    arguments = (str(path), opset, dict(metadata), dtype, form)
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         say(f"exporting {', '.join(left)}")
-        jobs = {pool.submit(_trace, name, *about): name for name in left}
+        jobs = {pool.submit(_trace, name, *arguments): name for name in left}
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -91,12 +90,12 @@ def trace_graphs(
 
 
 def _trace(
-    name: str, path: str, opset: int, metadata: dict[str, str], precision: str, form: str
+    name: str, path: str, opset: int, metadata: dict[str, str], dtype: str, form: str
 ) -> bytes:
     """In a process of its own."""
     model = _load(path)
-    spec = all_graphs(model.config)[name]
-    return export_graph(model, spec, opset, metadata, precision=precision, form=form)
+    spec = all_graph_specs(model.config)[name]
+    return export_graph(model, spec, opset, metadata, dtype=dtype, form=form)
 
 
 @cache

@@ -17,7 +17,7 @@ from mreactor_runtime.bundle import MANIFEST, SessionOptions, open_bundle
 from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.engines.onnxruntime_engine import PROVIDER_OPTIONS
 from mreactor_runtime.folders import check_writable, write_folder
-from mreactor_runtime.tensors import ENCODER, GraphSpec, TensorSpec, graphs
+from mreactor_runtime.tensors import ENCODER, GraphSpec, TensorSpec, graph_specs
 
 PREFIX = "mreactor_"  # a repository holds other people's models too
 CONFIG = "config.pbtxt"
@@ -100,48 +100,43 @@ def write_model_repository(
     *,
     device: str = CPU,
     session: SessionOptions | None = None,
-    prefix: str = PREFIX,
 ) -> list[str]:
-    """Write `<prefix><graph>/config.pbtxt` and `<prefix><graph>/1/model.onnx` for each graph.
+    """Write `mreactor_<graph>/config.pbtxt` and `mreactor_<graph>/1/model.onnx` for each graph.
 
     Args:
         files: the ONNX file of each graph of the table -> content, as exported.
-        output: the repository; an older one of this prefix there is replaced, whole.
+        output: the repository; an older one there is replaced, whole.
         device: where the server runs them, "cpu" or "cuda".
     Returns: the names of the models.
     Raises: UsageError where the folder holds something else, cannot be written, or the disk is
         full; ValueError where a graph is missing.
     """
-    specs = graphs(config)
+    specs = graph_specs(config)
     missing = {f"{graph}.onnx" for graph in specs} - set(files)
     if missing:
         raise ValueError(f"a model repository needs {', '.join(sorted(missing))}")
-    check_repository(output, prefix)
+    check_repository(output)
     written: dict[str, bytes] = {}
     for graph, spec in specs.items():
-        name = f"{prefix}{graph}"
+        name = f"{PREFIX}{graph}"
         written[f"{name}/{CONFIG}"] = model_config(spec, name, device, session).encode()
         written[f"{name}/{VERSION}/{MODEL}"] = files[f"{graph}.onnx"]
     write_folder(output, written)
-    return [f"{prefix}{graph}" for graph in specs]
+    return [f"{PREFIX}{graph}" for graph in specs]
 
 
-def write_bundle_repository(
-    bundle: Path, output: Path, *, device: str = CPU, prefix: str = PREFIX
-) -> list[str]:
+def write_bundle_repository(bundle: Path, output: Path, *, device: str = CPU) -> list[str]:
     """`write_model_repository` of a bundle's folder, whose hashes are checked first.
 
     Raises: also what `open_bundle` and `Bundle.graph` raise.
     """
     opened = open_bundle(bundle)
     info = opened.info
-    files = {f"{graph}.onnx": opened.graph(graph) for graph in graphs(info.config)}
-    return write_model_repository(
-        files, info.config, output, device=device, session=info.session, prefix=prefix
-    )
+    files = {f"{graph}.onnx": opened.graph(graph) for graph in graph_specs(info.config)}
+    return write_model_repository(files, info.config, output, device=device, session=info.session)
 
 
-def check_repository(output: Path, prefix: str = PREFIX) -> None:
+def check_repository(output: Path) -> None:
     """Say now what `write_model_repository` would say later.
 
     A folder is replaced only where all in it is an older export: other models are never lost.
@@ -150,8 +145,8 @@ def check_repository(output: Path, prefix: str = PREFIX) -> None:
     """
     if (output / MANIFEST).is_file():
         raise UsageError("is a bundle", output, "give another --output")
-    check_writable(output, f"{prefix}{ENCODER}/{CONFIG}", "model repository of this export")
-    foreign = sorted(p.name for p in output.glob("*") if not p.name.startswith(prefix))
+    check_writable(output, f"{PREFIX}{ENCODER}/{CONFIG}", "model repository of this export")
+    foreign = sorted(p.name for p in output.glob("*") if not p.name.startswith(PREFIX))
     if foreign:
         raise UsageError(
             f"holds other models too, {foreign[0]!r} first", output, "give another --output"

@@ -22,7 +22,7 @@ from mreactor_ref.signals import REACTION
 from mreactor_runtime.folders import check_writable, write_folder
 from mreactor_runtime.onnx_files import AGAIN, check_onnx
 from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
-from mreactor_runtime.tensors import all_graphs, graphs
+from mreactor_runtime.tensors import all_graph_specs, graph_specs
 
 MANIFEST = "bundle.json"
 EXPORT_RECORD = "export.json"  # what was asked for; a bundle need not have it
@@ -96,7 +96,9 @@ class Bundle:
     @property
     def graphs_sha256(self) -> str:
         """One hash of the ONNX files that a run needs."""
-        hashes = [f"{name} {self.files.get(f'{name}.onnx')}" for name in graphs(self.info.config)]
+        hashes = [
+            f"{name} {self.files.get(f'{name}.onnx')}" for name in graph_specs(self.info.config)
+        ]
         return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
@@ -120,7 +122,7 @@ class Bundle:
 
         Raises: IntegrityError as `read` and `check_onnx` do.
         """
-        content, spec = self.read(f"{name}.onnx"), all_graphs(self.info.config)[name]
+        content, spec = self.read(f"{name}.onnx"), all_graph_specs(self.info.config)[name]
         check_onnx(content, self.folder / f"{name}.onnx", self.info.checkpoint_sha256, spec)
         return content
 
@@ -145,7 +147,7 @@ def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> 
     """
     folder = Path(folder)
     check_output(folder)
-    missing = {f"{name}.onnx" for name in graphs(info.config)} - set(files)
+    missing = {f"{name}.onnx" for name in graph_specs(info.config)} - set(files)
     if missing:
         raise ValueError(f"a bundle needs {', '.join(sorted(missing))}")
     if wrong := [name for name in files if not _is_plain(name)]:
@@ -277,7 +279,9 @@ def _channels(values: Sequence[float]) -> tuple[float, ...]:
 def _table(config: ModelConfig, files: Collection[str]) -> dict[str, Any]:
     """Of the graphs that are there: a bundle need not have those for kernel work."""
     return {
-        name: spec.to_dict() for name, spec in all_graphs(config).items() if f"{name}.onnx" in files
+        name: spec.to_dict()
+        for name, spec in all_graph_specs(config).items()
+        if f"{name}.onnx" in files
     }
 
 

@@ -1,4 +1,4 @@
-"""From what a user calls a model, to the model on an engine."""
+"""Opens a model on an engine, by what a user calls it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.tensorrt.engine import open_tensorrt
 from mreactor_runtime.engines.tensorrt.options import plan_options
 from mreactor_runtime.engines.tensorrt.package import is_installed
-from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.engines.torch_cpu import PAPER, TorchCpuEngine
+from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.kernels.step import HAS_TRITON
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}  # of the engines that run a bundle
 CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
@@ -47,13 +48,13 @@ CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
 
 @dataclass(frozen=True)
 class Model:
-    """What a run knows of a model beside its graphs.
+    """Facts of a model that a run needs beside its graphs.
 
     Attributes:
         name: as it was asked for. sha256: of its checkpoint.
         reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
         dtype: one of DTYPES, that the steps of sampling are computed in.
-        graphs: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
+        graphs_sha256: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
         defaults: of the solver.
     """
 
@@ -63,7 +64,7 @@ class Model:
     reaction_mean: Tensor
     reaction_std: Tensor
     dtype: str = FP32
-    graphs: str | None = None
+    graphs_sha256: str | None = None
     defaults: Solver = field(default_factory=Solver)
 
 
@@ -172,14 +173,14 @@ def open_model(
 def _able(source: Source, device: str) -> list[tuple[str, str]]:
     """Engine and device of all that `auto` may take, the best first; never none."""
     places = (CUDA, CPU) if device == AUTO else (device,)
-    found = [
+    able = [
         (engine, place)
         for place in places
         for engine in PREFERENCE[place]
         if source.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
     ]
     # A bundle without ONNX Runtime: opening it says what to install.
-    return found or [(ONNX, CPU if device == AUTO else device)]
+    return able or [(ONNX, CPU if device == AUTO else device)]
 
 
 def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
@@ -195,8 +196,8 @@ def _open(source: Source, engine: str, device: str, threads: int | None, dtype: 
     if engine == TORCH:
         return Opened(*_open_torch(source, device, threads, dtype), notes=())
     said: list[str] = []
-    made = _open_bundle(source, engine, device, threads, dtype, said.append)
-    return Opened(*made, notes=tuple(said))
+    model, opened = _open_bundle(source, engine, device, threads, dtype, said.append)
+    return Opened(model, opened, notes=tuple(said))
 
 
 def _has_cuda(engine: str) -> bool:
@@ -235,7 +236,9 @@ def _open_torch(
         from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 
         return model, TorchCudaEngine(network, dtype)
-    return model, TorchEngine(network, device, threads)
+    if device == CPU and network.config.attention == PAPER:
+        return model, TorchCpuEngine(network, threads)
+    return model, TorchFusedEngine(network, device, threads)
 
 
 def _open_bundle(
@@ -262,17 +265,17 @@ def _open_bundle(
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
         reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
         dtype=info.dtype,
-        graphs=bundle.graphs_sha256,
+        graphs_sha256=bundle.graphs_sha256,
         defaults=info.defaults,
     )
-    files = {name: bundle.graph(name) for name in graphs(info.config)}
+    onnx_files = {name: bundle.graph(name) for name in graph_specs(info.config)}
     if engine in CUDA_ONLY:
         build, profiles = plan_options(bundle)
         opened = open_tensorrt(
             engine,
-            files,
+            onnx_files,
             info.config,
-            model=info.checkpoint_sha256,
+            checkpoint_sha256=info.checkpoint_sha256,
             dtype=info.dtype,
             profiles=profiles,
             build=build,
@@ -281,5 +284,5 @@ def _open_bundle(
         )
         return model, opened
     if engine == OPENVINO:
-        return model, OpenVinoEngine(files, info.config, device, threads)
-    return model, open_onnxruntime(files, info.config, device, threads, info.session, say)
+        return model, OpenVinoEngine(onnx_files, info.config, device, threads)
+    return model, open_onnxruntime(onnx_files, info.config, device, threads, info.session, say)

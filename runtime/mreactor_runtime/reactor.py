@@ -77,7 +77,7 @@ class Reactor:
         self.model, self.engine, self.notes = model, engine, notes
         self.source = source or ExpressiveRecovery()
         self.sampling = sampling or Sampling(solver=model.defaults)
-        self._specs = tensors.graphs(model.config)
+        self._specs = tensors.graph_specs(model.config)
         self._sampler = Sampler(engine, self._specs)
         # Several, so that a GPU waits less for the noise of a clip.
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")

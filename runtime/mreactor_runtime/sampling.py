@@ -22,11 +22,11 @@ from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice, GraphDevice
+from mreactor_runtime.engines.reference import step_graph
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream, Stream
 from mreactor_runtime.kernels.step import fused_step
 from mreactor_runtime.tensors import (
     CLEAN,
-    CONDITIONAL,
     DENOISER,
     GUIDANCE,
     MASK,
@@ -70,13 +70,13 @@ class _Run:
     """One run of the loop.
 
     Attributes:
-        held: the inputs of the graph. NOISY is where the loop starts, and it is overwritten by
+        inputs: of the graph. NOISY is where the loop starts, and it is overwritten by
             where it ends; MODULATION (N, M, D) is that of all steps.
     """
 
     graph: str
     table: SolverTable
-    held: Mapping[str, Tensor]
+    inputs: Mapping[str, Tensor]
 
     @property
     def noisy_steps(self) -> list[int]:
@@ -84,8 +84,8 @@ class _Run:
 
     @property
     def key(self) -> Key:
-        """What a recording is good for; all other numbers lie in buffers."""
-        shapes = tuple((name, tuple(x.shape)) for name, x in self.held.items())
+        """The run that a recording repeats; all other numbers lie in buffers."""
+        shapes = tuple((name, tuple(x.shape)) for name, x in self.inputs.items())
         return self.graph, self.table.rows.tobytes(), shapes
 
 
@@ -96,8 +96,7 @@ class Sampler:
 
     Args:
         specs: the graphs of the model.
-        clip_range: of the clean sample, in standardised channels; None is no bound.
-        device: to record on. None is the engine's own where its launches can be recorded.
+        stream: to record on. None is the engine's own where its launches can be recorded.
         kept: recordings at most; the one unused for longest is let go.
     """
 
@@ -105,14 +104,13 @@ class Sampler:
         self,
         engine: Engine,
         specs: Mapping[str, GraphSpec],
-        clip_range: float | None = None,
-        device: GraphDevice | None = None,
+        stream: Stream | None = None,
         kept: int = KEPT_GRAPHS,
     ):
-        if device is None and engine.device.type == CUDA and engine.name in RECORDABLE:
-            device = CudaDevice(engine.device)
-        self._engine, self._specs, self._clip_range = engine, specs, clip_range
-        self._device, self._kept = device, kept
+        if stream is None and engine.device.type == CUDA and engine.name in RECORDABLE:
+            stream = CudaStream(engine.device)
+        self._engine, self._specs = engine, specs
+        self._stream, self._kept = stream, kept
         self._buffers: dict[str, Tensor] = {}  # flat, at the largest shape so far
         self._recorded: OrderedDict[Key, CapturedFunction] = OrderedDict()
 
@@ -137,18 +135,18 @@ class Sampler:
         Raises:
             ValueError: the table adds noise, and there is no `noise`.
         """
-        graph = CONDITIONAL if guidance == 1 else DENOISER
-        known = {**inputs, NOISY: start, MODULATION: modulation}
+        graph = step_graph(guidance)
+        tensors = {**inputs, NOISY: start, MODULATION: modulation}
         if graph == DENOISER:
-            known[GUIDANCE] = torch.full((), guidance, device=self._engine.device)
-        held = {tensor.name: known[tensor.name] for tensor in self._specs[graph].inputs}
-        given = _Run(graph, table, held)
+            tensors[GUIDANCE] = torch.full((), guidance, device=self._engine.device)
+        step = {tensor.name: tensors[tensor.name] for tensor in self._specs[graph].inputs}
+        run = _Run(graph, table, step)
         with torch.inference_mode():
-            noise_bytes = len(given.noisy_steps) * start.nbytes
-            if self._device is None or noise_bytes > MOST_NOISE_BYTES:
+            noise_bytes = len(run.noisy_steps) * start.nbytes
+            if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
                 copy = start.clone(memory_format=torch.contiguous_format)
-                return self._loop(_Run(graph, table, held | {NOISY: copy}), noise)
-            return self._replay(given, noise, self._device)
+                return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
+            return self._replay(run, noise, self._stream)
 
     def prepare(
         self, sizes: Iterable[Mapping[str, int]], table: SolverTable, guidance: float = 1.0
@@ -157,9 +155,9 @@ class Sampler:
 
         Where nothing is recorded it does nothing.
         """
-        if self._device is None:
+        if self._stream is None:
             return
-        spec, device = self._specs[CONDITIONAL if guidance == 1 else DENOISER], self._engine.device
+        spec, device = self._specs[step_graph(guidance)], self._engine.device
         for size in sorted(sizes, key=lambda size: math.prod(size.values()), reverse=True):
             inputs = {
                 tensor.name: torch.zeros(
@@ -179,12 +177,12 @@ class Sampler:
 
     def _loop(self, run: _Run, noise: Noise | None) -> Tensor:
         """The one loop."""
-        held, engine = run.held, self._engine
-        modulation, guidance = held[MODULATION], held.get(GUIDANCE)
+        inputs, engine = run.inputs, self._engine
+        modulation, guidance = inputs[MODULATION], inputs.get(GUIDANCE)
 
         if isinstance(engine, Stepping):
             changing = (NOISY, MODULATION, GUIDANCE)
-            shared = {name: x for name, x in held.items() if name not in changing}
+            shared = {name: x for name, x in inputs.items() if name not in changing}
             clean_of = engine.steps(shared, guided=guidance is not None)
 
             def denoise(x: Tensor, i: int) -> Tensor:
@@ -193,39 +191,39 @@ class Sampler:
             guidance = None  # it is an input of the graph, which applies it
 
             def denoise(x: Tensor, i: int) -> Tensor:
-                return engine.run(run.graph, {**held, NOISY: x, MODULATION: modulation[i]})[CLEAN]
+                return engine.run(run.graph, {**inputs, NOISY: x, MODULATION: modulation[i]})[CLEAN]
 
-        step = partial(fused_step, guidance=guidance, clip_range=self._clip_range)
-        return sample(denoise, held[NOISY], run.table, noise, step)
+        step = partial(fused_step, guidance=guidance)
+        return sample(denoise, inputs[NOISY], run.table, noise, step)
 
-    def _replay(self, given: _Run, noise: Noise | None, device: GraphDevice) -> Tensor:
+    def _replay(self, run: _Run, noise: Noise | None, stream: Stream) -> Tensor:
         """One launch over the static buffers; recorded first where it was not yet."""
-        static, laid_out = self._place(given, noise)
-        recorded = self._recorded.get(given.key)
+        static, noises = self._lay_out(run, noise)
+        recorded = self._recorded.get(run.key)
         if recorded is None:
             self._keep(self._kept - 1)
-            loop = partial(self._loop, static, laid_out.__getitem__ if laid_out else None)
-            recorded = self._recorded[given.key] = CapturedFunction(loop, device)
-            static.held[NOISY].copy_(given.held[NOISY])  # the first run has overwritten it
-        self._recorded.move_to_end(given.key)
+            loop = partial(self._loop, static, noises.__getitem__ if noises else None)
+            recorded = self._recorded[run.key] = CapturedFunction(loop, stream)
+            static.inputs[NOISY].copy_(run.inputs[NOISY])  # the first run has overwritten it
+        self._recorded.move_to_end(run.key)
         recorded.replay()
-        return static.held[NOISY].clone()
+        return static.inputs[NOISY].clone()
 
-    def _place(self, given: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:
+    def _lay_out(self, run: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:
         """The same run in static buffers, and there the noise of each step that adds any."""
-        if noise is None and given.noisy_steps:
-            raise ValueError(f"scheduler {given.table.scheduler} adds noise, and none was given")
-        start, count = given.held[NOISY], len(given.noisy_steps)
-        like = {**given.held, NOISE: start.expand(count, *start.shape)}
+        if noise is None and run.noisy_steps:
+            raise ValueError(f"scheduler {run.table.scheduler} adds noise, and none was given")
+        start, count = run.inputs[NOISY], len(run.noisy_steps)
+        like = {**run.inputs, NOISE: start.expand(count, *start.shape)}
         self._reserve(like)
         static = {name: self._buffers[name][: x.numel()].view(x.shape) for name, x in like.items()}
-        for name, value in given.held.items():
+        for name, value in run.inputs.items():
             static[name].copy_(value)
-        laid_out = dict(zip(given.noisy_steps, static.pop(NOISE), strict=True))
-        for step, place in laid_out.items():
+        noises = dict(zip(run.noisy_steps, static.pop(NOISE), strict=True))
+        for i, buffer in noises.items():
             if noise is not None:
-                place.copy_(noise(step))
-        return _Run(given.graph, given.table, static), laid_out
+                buffer.copy_(noise(i))
+        return _Run(run.graph, run.table, static), noises
 
     def _reserve(self, like: Mapping[str, Tensor]) -> None:
         """Buffers that hold tensors like these. A larger one ends what was recorded with others."""

@@ -94,7 +94,7 @@ def _float(name: str, *axes: str | int, low: float = -WIDE, high: float = WIDE) 
     return TensorSpec(name, axes, "float32", low, high)
 
 
-def graphs(config: ModelConfig) -> dict[str, GraphSpec]:
+def graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
     """The graphs of a model. Without cross-attention the denoiser adds the condition."""
     width, layers = config.width, config.layers
     mask = TensorSpec(MASK, ("B", "T"), "bool", 0, 1)
@@ -143,7 +143,7 @@ def graphs(config: ModelConfig) -> dict[str, GraphSpec]:
     return {graph.name: graph for graph in (encoder, modulator, conditional, denoiser)}
 
 
-def kernel_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
+def kernel_graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
     """The graphs that no run needs: `attention`, the attentions of one layer alone.
 
     `relative` is the attention of the tokens to each other, `subject` that of the same tokens to
@@ -161,9 +161,9 @@ def kernel_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
     return {ATTENTION: GraphSpec(ATTENTION, (*inputs, mask), tuple(outputs))}
 
 
-def all_graphs(config: ModelConfig) -> dict[str, GraphSpec]:
+def all_graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
     """What an export makes: the graphs of a run, and those for kernel work."""
-    return graphs(config) | kernel_graphs(config)
+    return graph_specs(config) | kernel_graph_specs(config)
 
 
 def example_inputs(

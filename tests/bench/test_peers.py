@@ -25,7 +25,7 @@ from mreactor_bench.throughput.weights import (
     with_exports,
 )
 from mreactor_export import to_onnx
-from mreactor_export.parity.bounds import BOUNDS
+from mreactor_export.parity.setup import BOUNDS
 from mreactor_ref.checkpoint import load_checkpoint, save_checkpoint
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
@@ -45,7 +45,7 @@ SOLVERS = {
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     """A tiny model as checkpoint and as bundle; its graphs are those that all tests share."""
 
-    def export(model: MReactor, opset: int, metadata: dict[str, str], *, precision: str):
+    def export(model: MReactor, opset: int, metadata: dict[str, str], *, dtype: str):
         files = {}
         for name, content in exported_files().items():
             proto = onnx.load_from_string(content)

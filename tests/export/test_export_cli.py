@@ -23,7 +23,7 @@ from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.engines.tensorrt import options as tensorrt_options
 from mreactor_runtime.opening import open_model
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "transformers")
 
@@ -131,7 +131,7 @@ def test_another_precision_or_opset_is_another_export(
             assert result.exit_code == 0, result.stderr
             assert output in result.stdout
         assert len(exports) == i + 1
-    asked = [(one["precision"], one["opset"], one["form"]) for one in exports]
+    asked = [(one["dtype"], one["opset"], one["form"]) for one in exports]
     assert asked == [(d, o, "decomposed") for d, o in (("fp32", 20), ("fp16", 20), ("fp16", 23))]
     info = open_bundle(tmp_path / "b").info
     assert (info.dtype, info.opset) == ("fp16", 23)
@@ -172,7 +172,7 @@ def test_a_model_repository_is_written_from_the_bundle(
     result = run(*asked, "--model-repository", repository)
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"tritonserver --model-repository={repository}" in result.stdout
-    models = {f"mreactor_{name}": name for name in graphs(network().config)}
+    models = {f"mreactor_{name}": name for name in graph_specs(network().config)}
     assert {folder.name for folder in repository.iterdir()} == set(models)
     for model, name in models.items():
         folder = repository / model

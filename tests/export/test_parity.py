@@ -59,7 +59,7 @@ from mreactor_runtime.tensors import (
     MODULATOR,
     PRESENT,
     STEPPING,
-    all_graphs,
+    all_graph_specs,
 )
 
 Tensors = dict[str, Tensor]
@@ -91,7 +91,7 @@ def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated dyads are a second's work."""
-    monkeypatch.setattr(proof, "metric_figures", lambda rig, note: ())
+    monkeypatch.setattr(proof, "metric_figures", lambda setup, note: ())
 
 
 class WrongEngine:
@@ -143,12 +143,12 @@ def steps(*graphs: str) -> set[tuple[str, str]]:
 def right() -> Report:
     """Of ONNX Runtime, and of OpenVINO as the independent engine."""
     config = network().config
-    files = {name: exported_graph(name) for name in all_graphs(config)}
+    files = {name: exported_graph(name) for name in all_graph_specs(config)}
     engines = {"onnx": exported_engine(), "openvino": OpenVinoEngine(files, config, threads=1)}
     held = proof.cases
     proof.cases = lambda config, thorough: FEW  # pyright: ignore[reportPrivateImportUsage]
     try:
-        return verify(network(), engines, files=files)
+        return verify(network(), engines, onnx_files=files)
     finally:
         proof.cases = held  # pyright: ignore[reportPrivateImportUsage]
 
@@ -195,13 +195,13 @@ def test_the_independent_engine_is_asked_at_some_lengths(right: Report):
 
 
 def test_a_curve_has_an_error_a_step_and_ends_at_the_figure(right: Report):
-    assert [len(curve.errors) for curve in right.curves if curve.about.engine == "onnx"] == [
+    assert [len(curve.errors) for curve in right.curves if curve.label.engine == "onnx"] == [
         *(4, 4, 3, 3)
     ]
     for curve in right.curves:
         assert all(0 < error < curve.bound for error in curve.errors)
-        name = curve.about.what.partition(",")[0]  # a curve for all names of a solver
-        size, engine = curve.about.size, curve.about.engine
+        name = curve.label.what.partition(",")[0]  # a curve for all names of a solver
+        size, engine = curve.label.size, curve.label.engine
         ends = [f for f in right.figures if (f.engine, f.what, f.size) == (engine, name, size)]
         # the last row of every table is the clean sample itself
         assert ends[0].errors["float64"].relative == pytest.approx(curve.errors[-1], rel=1e-5)
@@ -211,7 +211,7 @@ def test_the_same_figures_again(right: Report):
     again = verify(
         network(),
         {"onnx": exported_engine()},
-        files={g: exported_graph(g) for g in (*STEPPING, ATTENTION)},
+        onnx_files={g: exported_graph(g) for g in (*STEPPING, ATTENTION)},
     )
     assert again.figures == tuple(f for f in right.figures if f.engine == "onnx")
 
@@ -221,9 +221,9 @@ def test_every_kind_of_attention_has_its_layers(kind: Attention):
     model = random_model(small_config(kind, layers=2))
     reference, sizes = Reference(model, torch.float64), Sizes(2, 3, 5)
     speaker = random_speaker(model, sizes)
-    modulation = reference.modulate({"timestep": torch.tensor([500])})["modulation"][0]
+    modulation = reference.run(MODULATOR, {"timestep": torch.tensor([500])})["modulation"][0]
     step = step_inputs(noise(sizes), modulation, 2.0)
-    inputs = {**reference.encode(speaker), **step, "mask": speaker["mask"]}
+    inputs = {**reference.run(ENCODER, speaker), **step, "mask": speaker["mask"]}
     for graph in STEPPING:
         parts = reference.layers(graph, inputs)
         assert sorted(parts) == sorted(sublayers(model))
@@ -237,7 +237,7 @@ def test_every_kind_of_attention_has_its_layers(kind: Attention):
 @pytest.mark.gpu
 def test_the_engines_of_a_gpu_pass(no_measures: None):
     config = network().config
-    files = {name: exported_graph(name) for name in all_graphs(config)}
+    files = {name: exported_graph(name) for name in all_graph_specs(config)}
     opened = open_candidates(files, config, threads=1)
     if ON_CUDA not in opened.engines:
         pytest.skip("no onnxruntime for CUDA here")
@@ -253,8 +253,8 @@ def test_attention_alone_is_held_to_the_reference(right: Report):
 
 def test_a_wrong_attention_is_found(no_measures: None):
     wrong = WrongEngine(ATTENTION, back=lambda out: {**out, "subject": 1.001 * out["subject"]})
-    rig = proof.Rig(network(), {"wrong": wrong}, "fp32", FEW)
-    taken = {f.what: f.passed for f in proof.attention_figures(rig)}
+    setup = proof.Setup(network(), {"wrong": wrong}, "fp32", FEW)
+    taken = {f.what: f.passed for f in proof.attention_figures(setup)}
     assert taken == {"attention relative": True, "attention subject": False}
 
 
@@ -266,8 +266,8 @@ def test_clips_take_the_trajectories_in_turns(no_measures: None):
     ]
     real = tuple((2, DEFAULT, scale) for scale in (0.0, 1.0, 7.5))
     only = replace(FEW, trajectories=(), clips=((1, 4), (2, 6)), real=real)
-    rig = proof.Rig(network(), {"onnx": exported_engine()}, "fp32", only)
-    taken = list(proof.trajectory_figures(rig, clips, lambda _: None))
+    setup = proof.Setup(network(), {"onnx": exported_engine()}, "fp32", only)
+    taken = list(proof.trajectory_figures(setup, clips, lambda _: None))
     assert all(figure.passed for figure in taken)
     assert [(f.features, f.frames, f.guidance) for f in taken] == [
         *(("a", 4, 0.0), ("a", 4, 1.0), ("a", 4, 7.5)),

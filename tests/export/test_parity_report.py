@@ -15,9 +15,7 @@ from fakes.exported import exported_files, exported_graph, network
 from fakes.html_reader import Html
 from rich.console import Console
 
-from mreactor_export.parity import bundles, clips, measures, write_html
-from mreactor_export.parity.bounds import BOUNDS, METRIC_BOUND, bound
-from mreactor_export.parity.bundles import load_reference, verify_bundle
+from mreactor_export.parity import clips, measures, proof
 from mreactor_export.parity.candidates import EMULATED, open_candidates
 from mreactor_export.parity.clips import Scored, example_clips
 from mreactor_export.parity.figures import (
@@ -25,37 +23,42 @@ from mreactor_export.parity.figures import (
     METRIC,
     STEP,
     TRAJECTORY,
-    About,
     AxesError,
     Curve,
-    Error,
+    Deviation,
     Figure,
+    FigureLabel,
     MetricsError,
     NamesError,
     Report,
     ValuesError,
     compare,
+    compare_all,
     rows,
-    take,
 )
 from mreactor_export.parity.html import page, plot
 from mreactor_export.parity.layers import exposed
-from mreactor_export.parity.table import print_parity
+from mreactor_export.parity.proof import load_reference, verify_bundle
+from mreactor_export.parity.setup import BOUNDS, METRIC_BOUND, bound
 from mreactor_export.precision import convert
+from mreactor_export.screen import print_parity
 from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import Bundle, BundleInfo, write_bundle
 from mreactor_runtime.engines.names import DTYPES
-from mreactor_runtime.tensors import DENOISER, ENCODER, all_graphs, graphs
+from mreactor_runtime.tensors import DENOISER, ENCODER, all_graph_specs, graph_specs
 
 STEPPED = "50 steps dpmsolver++ logsnr"
 
 
 def figure(check: str = STEP, what: str = DENOISER, relative: float = 1e-6, **more) -> Figure:
     own = {"clips": 2, "reactions": 3, "frames": 65, "guidance": 7.5, "bound": 1e-5} | more
-    errors = {"float64": Error(2 * relative, relative), "float32": Error(relative, relative / 2)}
+    errors = {
+        "float64": Deviation(2 * relative, relative),
+        "float32": Deviation(relative, relative / 2),
+    }
     return Figure("onnx", check, what, errors=errors, **own)
 
 
@@ -79,21 +82,21 @@ MANY = (
 def test_both_errors_are_measured():
     expected = torch.tensor([3.0, 0.0, 4.0])
     found = expected + torch.tensor([0.0, 0.5, 0.0])
-    assert compare(found, expected) == Error(0.5, 0.1)
-    assert compare(torch.zeros(2), torch.zeros(2)) == Error(0.0, 0.0)
+    assert compare(found, expected) == Deviation(0.5, 0.1)
+    assert compare(torch.zeros(2), torch.zeros(2)) == Deviation(0.0, 0.0)
     assert compare(torch.tensor([0.0, 0.3]), torch.zeros(2)).relative == pytest.approx(0.3)
 
 
 def test_the_worst_of_several_counts_and_a_nan_is_the_worst():
-    about, one = About("onnx", STEP, ENCODER, 1, 1, 1), torch.ones(1)
+    about, one = FigureLabel("onnx", STEP, ENCODER, 1, 1, 1), torch.ones(1)
     pairs = [("float64", one * x, one) for x in (1.5, 1.25)] + [("float32", one, one)]
-    taken = take(about, 0.5, lambda: pairs)
-    assert taken.errors == {"float64": Error(0.5, 0.5), "float32": Error(0, 0)}
+    taken = compare_all(about, 0.5, lambda: pairs)
+    assert taken.errors == {"float64": Deviation(0.5, 0.5), "float32": Deviation(0, 0)}
     assert (taken.relative, taken.passed) == (0.5, True)
-    spoiled = take(about, 0.5, lambda: [*pairs, ("float64", one * math.nan, one), pairs[1]])
+    spoiled = compare_all(about, 0.5, lambda: [*pairs, ("float64", one * math.nan, one), pairs[1]])
     assert math.isnan(spoiled.relative)
     assert (spoiled.passed, spoiled.excess) == (False, math.inf)
-    nothing = take(about, 0.5, lambda: [])
+    nothing = compare_all(about, 0.5, lambda: [])
     assert not nothing.passed
 
 
@@ -165,11 +168,10 @@ def test_the_json_has_every_figure_and_no_number_that_json_has_not():
     assert made["curves"][0]["errors"] == [1e-7, 1e-6, 1e-6]
 
 
-def test_the_page_needs_no_other_file_and_shows_all(tmp_path: Path):
+def test_the_page_needs_no_other_file_and_shows_all():
     fault = Figure("onnx", STEP, ENCODER, 1, 1, 1, fault=AxesError("no <axes>"), bound=1e-5)
     some = report(*MANY, figure(relative=math.nan), fault, notes=("<script>",), command="a & b")
-    write_html(some, tmp_path / "parity.html")
-    text = (tmp_path / "parity.html").read_text()
+    text = page(some)
     read = Html(text)
     assert (read.open, read.fetched) == ([], [])
     assert not {"script", "link", "img"} & read.seen
@@ -193,7 +195,7 @@ def test_a_plot_rises_with_the_error_and_takes_what_is_no_number():
     assert list(x) == sorted(x)
     assert list(y) == sorted(y, reverse=True)
     assert 'class="bound"' in plot([curve])
-    assert "polyline" in plot([Curve(curve.about, (0.0, math.inf), 1e-4)])
+    assert "polyline" in plot([Curve(curve.label, (0.0, math.inf), 1e-4)])
 
 
 def test_the_measures_are_those_of_the_challenge():
@@ -237,7 +239,7 @@ def test_a_graph_without_the_parts_of_a_layer_is_refused():
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_a_half_precision_is_emulated_where_a_cpu_has_none(dtype: str):
     config = network().config
-    files = {name: exported_graph(name) for name in graphs(config)}
+    files = {name: exported_graph(name) for name in graph_specs(config)}
     for name in ("conditional", "denoiser"):
         half = convert(onnx.load_from_string(files[name]), dtype)
         files[name] = half.SerializeToString()
@@ -288,12 +290,12 @@ def test_a_bundle_is_verified_with_all_that_is_there(
         asked.update(options, engines=engines)
         return report(*MANY)
 
-    monkeypatch.setattr(bundles, "verify", verify)
+    monkeypatch.setattr(proof, "verify", verify)
     monkeypatch.setattr(Bundle, "graph", lambda self, name: self.read(f"{name}.onnx"))
     verify_bundle(bundle[0], bundle[1], threads=1)
     typed = f"mreactor-export --verify {bundle[0].folder} --model {bundle[1]} --thorough"
     assert (asked["thorough"], asked["dtype"], asked["command"]) == (True, "fp32", typed)
-    assert set(asked["files"]) == set(all_graphs(bundle[0].info.config))
+    assert set(asked["onnx_files"]) == set(all_graph_specs(bundle[0].info.config))
     assert {"onnx", "openvino"} <= set(asked["engines"])
     assert len(asked["clips"]) > 3
     assert any("CUDA" in note for note in asked["notes"]) or torch.cuda.is_available()

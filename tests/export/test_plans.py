@@ -19,7 +19,7 @@ from mreactor_runtime.engines.tensorrt import package as tensorrt_package
 from mreactor_runtime.engines.tensorrt.cache import cached_plan
 from mreactor_runtime.engines.tensorrt.options import BuildOptions, plan_options
 from mreactor_runtime.engines.tensorrt.package import TENSORRT_RTX, TensorRT, is_installed
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 RUN = ("encoder", "modulator", "conditional", "denoiser")
 GRAPHS = (*RUN, "attention")  # of an export
@@ -54,13 +54,13 @@ def find_as_a_run_does(bundle: Bundle, tensorrt: TensorRT, folder: Path) -> list
     found = [
         cached_plan(
             *(tensorrt, spec, bundle.graph(name), profiles, options),
-            model=info.checkpoint_sha256,
+            checkpoint_sha256=info.checkpoint_sha256,
             dtype=info.dtype,
             folder=folder,
             shipped=bundle.folder,
             report=build,
         )
-        for name, spec in graphs(info.config).items()
+        for name, spec in graph_specs(info.config).items()
     ]
     assert all(path.parent == bundle.folder for path in found)
     return [path.name for path in found]

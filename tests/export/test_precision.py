@@ -31,17 +31,17 @@ from mreactor_export.precision import (
     MIXED,
     PrecisionError,
     convert,
+    dtype_of,
     emulate,
     float_values,
     halved,
-    precision_of,
 )
 from mreactor_export.to_onnx import check_graph, export_graph
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.engines.names import DTYPES
-from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, graphs
+from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, graph_specs
 
-SPECS = graphs(small_config(layers=1))
+SPECS = graph_specs(small_config(layers=1))
 HALVES = [MIXED, FP16, BF16]
 FLOAT = onnx.TensorProto.FLOAT
 each_half = pytest.mark.parametrize("precision", HALVES)
@@ -205,8 +205,8 @@ def test_an_unknown_precision_is_refused():
 
 def test_only_what_runs_at_every_step_leaves_fp32():
     for precision in DTYPES:
-        assert precision_of(ENCODER, precision) == precision_of(MODULATOR, precision) == FP32
-        assert precision_of(DENOISER, precision) == precision
+        assert dtype_of(ENCODER, precision) == dtype_of(MODULATOR, precision) == FP32
+        assert dtype_of(DENOISER, precision) == precision
 
 
 def test_an_export_is_converted(monkeypatch: pytest.MonkeyPatch):
@@ -219,7 +219,7 @@ def test_an_export_is_converted(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(to_onnx, "_trace", trace)
     for name, expected in ((DENOISER, BF16), (ENCODER, FP32)):
-        content = export_graph(network(), SPECS[name], OPSET, {}, precision=BF16)
+        content = export_graph(network(), SPECS[name], OPSET, {}, dtype=BF16)
         assert metadata(onnx.load_from_string(content))["precision"] == expected
 
 

@@ -27,10 +27,10 @@ from mreactor_export.triton_server import (
 from mreactor_ref.config import ATTENTIONS, Attention, ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.bundle import SessionOptions, write_bundle
-from mreactor_runtime.tensors import DENOISER, GraphSpec, graphs
+from mreactor_runtime.tensors import DENOISER, GraphSpec, graph_specs
 
 FILES = onnx_files()
-NAMES = [f"mreactor_{graph}" for graph in graphs(CONFIG)]
+NAMES = [f"mreactor_{graph}" for graph in graph_specs(CONFIG)]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_repository_of_a_bundle(tmp_path: Path, schema: ModuleType):
 
 
 def specs(kind: Attention) -> dict[str, GraphSpec]:
-    return graphs(small_config(kind))
+    return graph_specs(small_config(kind))
 
 
 @pytest.mark.parametrize("kind", ATTENTIONS)
@@ -125,7 +125,7 @@ def test_every_table_is_a_valid_configuration(
 
 
 def test_the_denoiser_in_words(schema: ModuleType):
-    config = parse(schema, model_config(graphs(CONFIG)[DENOISER], "denoiser"))
+    config = parse(schema, model_config(graph_specs(CONFIG)[DENOISER], "denoiser"))
     assert signature(config.input, schema) == {
         "noisy": ("TYPE_FP32", [-1, -1, -1, 83]),
         "style": ("TYPE_FP32", [-1, -1, 4]),
@@ -150,7 +150,7 @@ def test_the_denoiser_in_words(schema: ModuleType):
 def test_the_session_is_the_bundles(schema: ModuleType, level: str, number: int | None):
     """The backend's numbers are its own: 2 is no optimisation at all."""
     session = SessionOptions(level, "ORT_PARALLEL")
-    config = parse(schema, model_config(graphs(CONFIG)[DENOISER], "d", "cpu", session))
+    config = parse(schema, model_config(graph_specs(CONFIG)[DENOISER], "d", "cpu", session))
     assert {k: v.string_value for k, v in config.parameters.items()} == {"execution_mode": "1"}
     assert config.HasField("optimization") == (number is not None)
     if number is not None:
@@ -158,7 +158,7 @@ def test_the_session_is_the_bundles(schema: ModuleType, level: str, number: int 
 
 
 def test_on_a_gpu_fp32_is_fp32(schema: ModuleType):
-    config = parse(schema, model_config(graphs(CONFIG)[DENOISER], "d", "cuda"))
+    config = parse(schema, model_config(graph_specs(CONFIG)[DENOISER], "d", "cuda"))
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert (accelerator.name, dict(accelerator.parameters)) == ("cuda", {"use_tf32": "0"})
     assert {k: v.string_value for k, v in config.parameters.items()} == {
@@ -169,7 +169,7 @@ def test_on_a_gpu_fp32_is_fp32(schema: ModuleType):
 
 def test_the_schema_refuses_what_is_not_its(schema: ModuleType):
     """Else the tests above would show nothing."""
-    text = model_config(graphs(CONFIG)[DENOISER], "d")
+    text = model_config(graph_specs(CONFIG)[DENOISER], "d")
     for wrong in (text + "surprise: 1\n", text.replace("TYPE_FP32", "TYPE_FP31")):
         with pytest.raises(text_format.ParseError):
             parse(schema, wrong)

@@ -25,7 +25,7 @@ NUMBERS = {"scale": "fp32", "bound": "fp32", **dict.fromkeys(("a", "b", "c", "n"
 
 def resources(kernel, pointers, constants, capability, **options) -> str:
     """The line of the disassembler that names registers and stack."""
-    known = NUMBERS | pointers | {"clip_range": "fp32"} | dict.fromkeys(constants, "constexpr")
+    known = NUMBERS | pointers | dict.fromkeys(constants, "constexpr")
     signature = {name: known.get(name, "i32") for name in kernel.arg_names}
     aligned = {
         (i,): [["tt.divisibility", 16]]
@@ -54,7 +54,7 @@ for capability in (80, 90):
         used = resources(attention_kernel, pointers, constants, capability, **options)
         print(capability, dtype, used)
     pointers = dict.fromkeys(("x", "clean", "previous", "noise", "guidance"), "*fp32")
-    constants = {"GUIDED": True, "CLIPPED": True, "NOISY": True, "BLOCK": 1024}
+    constants = {"GUIDED": True, "NOISY": True, "BLOCK": 1024}
     print(
         capability, resources(step_kernel, pointers, constants, capability, enable_fp_fusion=False)
     )

@@ -19,18 +19,32 @@ from torch.utils._pytree import tree_leaves
 WAITS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
 
-class FakeDevice:
-    """`calls` holds, in order, what was asked of it."""
+HANDLE = 7
 
-    def __init__(self) -> None:
-        self.calls: list[str] = []
+
+class FakeStream:
+    """A stream on the CPU.
+
+    Attributes:
+        calls: in order, what was asked of it.
+        captured_by_caller: what `is_captured` says.
+    """
+
+    device, handle = torch.device("cpu"), HANDLE
+
+    def __init__(self, calls: list[str] | None = None) -> None:
+        self.calls: list[str] = [] if calls is None else calls
         self.recordings: list[FakeRecording] = []
+        self.captured_by_caller = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         self.calls.append("turn begins")
         yield
         self.calls.append("turn ends")
+
+    def is_captured(self) -> bool:
+        return self.captured_by_caller
 
     def capture(self, function: Callable[[], object]) -> FakeRecording:
         self.calls.append("capture")

@@ -37,7 +37,7 @@ from mreactor_ref.signals import (
 )
 from mreactor_runtime.bundle import BundleInfo
 from mreactor_runtime.opening import Model
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 WIDTH = 4
 CONFIG = replace(CONFIGS["mini"], width=WIDTH, heads=2, layers=1, feedforward=1)
@@ -76,7 +76,7 @@ class FakeEngine:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        first = graphs(CONFIG)[graph].inputs[0].name
+        first = graph_specs(CONFIG)[graph].inputs[0].name
         self.calls.append((graph, tuple(inputs[first].shape)))
         return getattr(self, graph)(**inputs)
 

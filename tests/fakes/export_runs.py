@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from fakes.exported import exported_engine, exported_files, network
 from mreactor_export import tracing
 from mreactor_export.cli import main
-from mreactor_export.parity import bundles, candidates, clips, proof
+from mreactor_export.parity import candidates, clips, proof
 from mreactor_export.parity.candidates import Candidates
 from mreactor_export.parity.cases import DDPM, Cases, Sizes, Trajectory
 from mreactor_ref.model import MReactor
 from mreactor_runtime.bundle import open_bundle
-from mreactor_runtime.tensors import all_graphs
+from mreactor_runtime.tensors import all_graph_specs
 
 ONE_CASE = Cases(
     steps=(Sizes(2, 3, 9),),
@@ -50,13 +50,13 @@ class OffBy:
 def few_figures(monkeypatch: pytest.MonkeyPatch, part: float = 0.0) -> None:
     """One case of parity, on one engine, which is off by a part."""
     monkeypatch.setattr(proof, "cases", lambda config, thorough: ONE_CASE)
-    monkeypatch.setattr(proof, "metric_figures", lambda rig, note: ())
-    for module in (clips, bundles):
+    monkeypatch.setattr(proof, "metric_figures", lambda setup, note: ())
+    for module in (clips, proof):
         monkeypatch.setattr(
             module, "example_clips", lambda *_: ([], "random features only: a test")
         )
     opened = Candidates({"onnx": OffBy(part)}, ())
-    for module in (candidates, bundles):
+    for module in (candidates, proof):
         monkeypatch.setattr(module, "open_candidates", lambda *_, **__: opened)
 
 
@@ -71,7 +71,7 @@ def traced_before(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             assert torch.equal(model.state_dict()[name], tensor)
         del asked["report"]
         seen.append({"metadata": metadata, "opset": opset, **asked})
-        return {name: exported_files()[f"{name}.onnx"] for name in all_graphs(model.config)}
+        return {name: exported_files()[f"{name}.onnx"] for name in all_graph_specs(model.config)}
 
     monkeypatch.setattr(tracing, "trace_graphs", trace_graphs)
     return seen

@@ -7,12 +7,12 @@ from functools import cache
 import torch
 
 from fakes.models import random_model, small_config
-from mreactor_export.to_onnx import export_graph, export_graphs
+from mreactor_export.to_onnx import export_graph
 from mreactor_ref.config import Attention
 from mreactor_ref.model import MReactor
 from mreactor_ref.signals import STREAMS
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-from mreactor_runtime.tensors import all_graphs
+from mreactor_runtime.tensors import all_graph_specs
 
 OPSET = 20
 METADATA = {"model": "small", "note": "two words"}
@@ -31,11 +31,15 @@ def network(attention: Attention = PAPER) -> MReactor:
 
 @cache
 def _export() -> dict[str, bytes]:
-    return export_graphs(network(), OPSET, METADATA, kernels=True)
+    model = network()
+    return {
+        f"{name}.onnx": export_graph(model, spec, OPSET, METADATA)
+        for name, spec in all_graph_specs(model.config).items()
+    }
 
 
 def exported_files() -> dict[str, bytes]:
-    """File name -> ONNX bytes of the paper's kind, as `export_graphs` gives them."""
+    """File name -> ONNX bytes of the paper's kind, those for kernel work too."""
     return dict(_export())
 
 
@@ -45,10 +49,10 @@ def exported_graph(name: str, attention: Attention = PAPER) -> bytes:
     if attention == PAPER:
         return _export()[f"{name}.onnx"]
     model = network(attention)
-    return export_graph(model, all_graphs(model.config)[name], OPSET, METADATA)
+    return export_graph(model, all_graph_specs(model.config)[name], OPSET, METADATA)
 
 
 def exported_engine() -> OnnxRuntimeEngine:
     config = small_config(PAPER, layers=1)
-    models = {name: exported_graph(name) for name in all_graphs(config)}
+    models = {name: exported_graph(name) for name in all_graph_specs(config)}
     return OnnxRuntimeEngine(models, config, threads=1)

@@ -1,4 +1,4 @@
-"""A stand-in for TensorRT's Python interface; what it builds, `tensorrt_run_fakes` runs.
+"""A stand-in for TensorRT's Python interface; what it builds, `tensorrt_run` runs.
 
 The builder's plan is JSON of all that it was told.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from fakes.tensorrt_run import FakePlan, FakeStream, ILogger
+from fakes.cuda_graph import FakeStream
+from fakes.tensorrt_run import FakePlan, ILogger
 from mreactor_runtime.engines.tensorrt.package import TensorRT, process_log
 
 
@@ -112,7 +113,6 @@ class FakeTensorRT:
         self.calls: list[str] = []
         self.built: list[dict[str, Any]] = []
         self.error: str | None = None
-        self.capturable = True
         self.wrong_types: dict[str, str] = {}
         self.stream = FakeStream(self.calls)
         self._log: Any = None

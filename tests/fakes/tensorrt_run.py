@@ -1,27 +1,24 @@
-"""A stand-in for what runs a TensorRT plan, and for the stream it works on, without a GPU.
+"""A stand-in for what runs a TensorRT plan, without a GPU.
 
 Every call that an engine must make in the right order is written into one list. A context reads
 its inputs from the addresses it was given and writes its outputs there, with the fake model of
-`runtime_fakes`; during a capture it computes nothing, and each replay computes all of it again, as
-on a GPU.
+`fakes.engines`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fakes.cuda_graph import HANDLE
 from fakes.engines import CONFIG, FakeEngine
-from mreactor_runtime.tensors import GraphSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, graph_specs
 
-HANDLE = 7
 TYPES = {"float32": "FLOAT", "int64": "INT64", "bool": "BOOL"}
 SCRATCH = {"encoder": 100, "modulator": 0, "conditional": 2000, "denoiser": 3000}
 
@@ -30,55 +27,11 @@ class ILogger:
     INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
 
-class FakeStream:
-    """A stream on the CPU: what is launched runs at once, or is recorded while it captures."""
-
-    def __init__(self, calls: list[str]):
-        self.device, self.handle, self.calls = torch.device("cpu"), HANDLE, calls
-        self.recording: list[Callable[[], None]] | None = None
-        self.captured_by_caller = False
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        self.calls.append("turn begins")
-        yield
-        self.calls.append("turn ends")
-
-    def is_captured(self) -> bool:
-        return self.captured_by_caller
-
-    def capture(self, launch: Callable[[], None]) -> FakeRecording:
-        self.calls.append("capture begins")
-        self.recording = []
-        launch()
-        recording = FakeRecording(self.recording, self.calls)
-        self.recording = None
-        self.calls.append("capture ends")
-        return recording
-
-    def wait(self) -> None:
-        self.calls.append("wait")
-
-
-class FakeRecording:
-    def __init__(self, launches: list[Callable[[], None]], calls: list[str]):
-        self.launches, self.calls = launches, calls
-
-    def replay(self) -> None:
-        self.calls.append("replay")
-        for launch in self.launches:
-            launch()
-
-    def reset(self) -> None:
-        self.calls.append("reset recording")
-        self.launches = []
-
-
 class FakeContext:
     """Runs one graph of the fake model at the shapes and addresses that it is given."""
 
     def __init__(self, engine: FakePlan):
-        self.engine, self.calls, self.stream = engine, engine.calls, engine.stream
+        self.engine, self.calls = engine, engine.calls
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self.profile: int | None = None
@@ -109,20 +62,13 @@ class FakeContext:
     def infer_shapes(self) -> list[str]:
         return [t.name for t in self.engine.spec.inputs if t.name not in self.shapes]
 
-    def is_stream_capturable(self, handle: int) -> bool:
-        return self.engine.capturable
-
     def execute_async_v3(self, handle: int) -> bool:
         assert handle == HANDLE
         if self.fails:
             self.engine.log(ILogger.ERROR, "out of memory")
             return False
-        if self.stream.recording is not None:
-            self.calls.append("record")
-            self.stream.recording.append(self._compute)
-        else:
-            self.calls.append("execute")
-            self._compute()
+        self.calls.append("execute")
+        self._compute()
         return True
 
     def __del__(self) -> None:
@@ -145,10 +91,9 @@ class FakePlan:
     """A deserialised plan."""
 
     def __init__(self, told: dict[str, Any], fake: Any):
-        self.spec: GraphSpec = graphs(CONFIG)[told["graph"]]
+        self.spec: GraphSpec = graph_specs(CONFIG)[told["graph"]]
         self.profiles = told["profiles"]
-        self.calls, self.stream, self.log = fake.calls, fake.stream, fake.logged
-        self.capturable = fake.capturable
+        self.calls, self.log = fake.calls, fake.logged
         self.num_optimization_profiles = len(self.profiles)
         self.device_memory_size_v2 = SCRATCH[self.spec.name]
         self._tensors = {t.name: t for t in (*self.spec.inputs, *self.spec.outputs)}
@@ -192,33 +137,10 @@ class FakeRuntimeConfig:
     def set_execution_context_allocation_strategy(self, strategy: str) -> None:
         self.strategy = strategy
 
-    def create_runtime_cache(self) -> FakeRuntimeCache:
-        return FakeRuntimeCache()
-
-    def set_runtime_cache(self, cache: FakeRuntimeCache) -> None:
-        self.calls.append(f"runtime cache {cache.content!r}")
-
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("cuda_graph_strategy", "dynamic_shapes_kernel_specialization_strategy"):
             self.calls.append(f"{name} {value}")
         object.__setattr__(self, name, value)
-
-
-class FakeRuntimeCache:
-    def __init__(self) -> None:
-        self.content = b""
-
-    def deserialize(self, content: bytes) -> bool:
-        if content.startswith(b"kernels"):
-            self.content = content
-        return content.startswith(b"kernels")
-
-    def reset(self) -> bool:
-        self.content = b""
-        return True
-
-    def serialize(self) -> bytes:
-        return b"kernels" + self.content[len(b"kernels") :] + b"!"
 
 
 def _read(address: int, shape: tuple[int, ...], dtype: str) -> Tensor:

@@ -5,11 +5,12 @@ import torch
 from fakes.engines import TwoSubjects, speaker_clip
 from fakes.models import random_batch, random_model, small_config
 
-from mreactor_export.parity.bounds import BOUNDS
 from mreactor_export.parity.figures import compare
+from mreactor_export.parity.setup import BOUNDS
 from mreactor_ref.features.encoders import WordsEncoder
 from mreactor_runtime.engines.names import TORCH
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine, TorchEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
+from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.tensors import ENCODER
 
@@ -26,7 +27,7 @@ def test_the_torch_engine_computes_on_cuda_what_it_computes_on_the_cpu():
     inputs = vars(random_batch(config))
     expected = ReferenceEngine(random_model(config)).run(ENCODER, inputs)
     on_device = {name: x.to("cuda") for name, x in inputs.items()}
-    found = TorchEngine(random_model(config), device="cuda").run(ENCODER, on_device)
+    found = TorchFusedEngine(random_model(config), device="cuda").run(ENCODER, on_device)
     for name, value in expected.items():
         assert found[name].is_cuda
         relative = compare(found[name].cpu(), value).relative

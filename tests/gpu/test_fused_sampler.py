@@ -1,6 +1,6 @@
 """The fused sampler on a CUDA device: captures, one launch a clip, parity, and printed times.
 
-The kernels' own tests are `test_step_kernel.py` and `test_decay_attention.py`, which run on the GPU
+The kernels' own tests are `test_step.py` and `test_gpu_attention.py`, which run on the GPU
 where there is one. Times: `pytest tests/gpu/test_fused_sampler.py -s -k times`.
 """
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaDevice
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream
 from mreactor_runtime.kernels.gpu_attention import decay_attention
 from mreactor_runtime.sampling import Sampler
-from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graphs
+from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_inputs, graph_specs
 
 pytestmark = [
     pytest.mark.gpu,
@@ -57,7 +57,7 @@ class Clip:
     """Random inputs of a whole loop."""
 
     def __init__(self, config, steps: int, frames: int, seed: int = 0, device: str = "cuda"):
-        spec = graphs(config)[CONDITIONAL]
+        spec = graph_specs(config)[CONDITIONAL]
         inputs = example_inputs(spec, {"B": 1, "S": 10, "T": frames}, seed)
         self.inputs = {name: x.to(device) for name, x in inputs.items()}
         self.start = self.inputs.pop("noisy")
@@ -87,7 +87,7 @@ class Clip:
 
 def test_a_replay_reads_what_the_buffers_hold_now():
     x, out = torch.ones(3, device="cuda"), torch.zeros(3, device="cuda")
-    captured = CapturedFunction(lambda: out.copy_(x * 2 + 1), CudaDevice(x.device))
+    captured = CapturedFunction(lambda: out.copy_(x * 2 + 1), CudaStream(x.device))
     x.fill_(4)
     captured.replay()
     assert out.tolist() == [9, 9, 9]
@@ -97,7 +97,7 @@ def test_a_replay_reads_what_the_buffers_hold_now():
 def test_a_function_that_waits_for_the_device_is_refused_and_the_device_goes_on():
     x = torch.ones(3, device="cuda")
     with pytest.raises(RuntimeError, match="captur"):
-        CapturedFunction(lambda: x.mul_(float(x.sum())), CudaDevice(x.device))
+        CapturedFunction(lambda: x.mul_(float(x.sum())), CudaStream(x.device))
     assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
 
 
@@ -107,7 +107,7 @@ def test_a_function_that_waits_for_the_device_is_refused_and_the_device_goes_on(
 def test_a_recorded_loop_equals_the_reference_on_the_cpu(dtype, guidance, compiled):
     config, table = small_config(), solver_table("ddpm", 8)
     engine = TorchCudaEngine(random_model(config), dtype, compiled)
-    sampler = Sampler(engine, graphs(config))
+    sampler = Sampler(engine, graph_specs(config))
     for seed, frames in enumerate((100, 64, 100)):
         clip = Clip(config, 8, frames, seed)
         found = clip.run(sampler, table, guidance)
@@ -123,7 +123,7 @@ def test_a_recorded_loop_equals_the_reference_on_the_cpu(dtype, guidance, compil
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_a_clip_is_one_launch_of_one_graph(guidance):
     config, table = small_config(), solver_table("ddpm", 8)
-    sampler = Sampler(TorchCudaEngine(random_model(config), compiled=False), graphs(config))
+    sampler = Sampler(TorchCudaEngine(random_model(config), compiled=False), graph_specs(config))
     clip = Clip(config, 8, 64)
     clip.run(sampler, table, guidance)
     torch.cuda.synchronize()
@@ -137,7 +137,7 @@ def test_a_clip_is_one_launch_of_one_graph(guidance):
 
 def test_graphs_of_many_lengths_share_their_memory():
     config, table = small_config(), solver_table("ddim", 4)
-    sampler = Sampler(TorchCudaEngine(random_model(config), compiled=False), graphs(config))
+    sampler = Sampler(TorchCudaEngine(random_model(config), compiled=False), graph_specs(config))
     sizes = [{"B": 1, "S": 10, "T": frames} for frames in (256, 1024, 512, 768)]
     sampler.prepare(sizes[1:2], table)
     largest = torch.cuda.memory_reserved()
@@ -199,7 +199,7 @@ def test_times_of_base_in_bf16(guidance):
     model = random_model(config, spread=0.02)
     eager = ReferenceEngine(random_model(config, spread=0.02).to("cuda"))
     eager._model.fuse_attention()
-    sampler = Sampler(TorchCudaEngine(model), graphs(config))
+    sampler = Sampler(TorchCudaEngine(model), graph_specs(config))
     found, expected = clip.run(sampler, table, guidance), clip.eager(eager, table, guidance)
     fused = milliseconds(lambda: clip.run(sampler, table, guidance))
     slow = milliseconds(lambda: clip.eager(eager, table, guidance), repeats=3)

@@ -23,11 +23,11 @@ from mreactor_runtime.engines.onnxruntime_engine import (
     open_onnxruntime,
     session_options,
 )
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
-from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
+from mreactor_runtime.engines.reference import ReferenceEngine
+from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graph_specs
 
 CONFIG = small_config(PAPER, layers=1)
-SPECS = graphs(CONFIG)
+SPECS = graph_specs(CONFIG)
 
 
 def engine(threads: int | None = 1, **options) -> OnnxRuntimeEngine:

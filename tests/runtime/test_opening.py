@@ -14,7 +14,7 @@ from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime import opening
 from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines import torch_cuda
-from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
 from mreactor_runtime.opening import open_model
 
 
@@ -38,12 +38,12 @@ def broken(error: Exception):
 
 def test_auto_takes_torch_on_a_cpu_and_says_nothing(checkpoint: Path):
     opened = open_model(checkpoint, device="cpu")
-    assert isinstance(opened.engine, TorchEngine)
+    assert isinstance(opened.engine, TorchCpuEngine)
     assert opened.notes == ()
 
 
 def test_auto_takes_the_next_engine_and_says_why(checkpoint: Path, monkeypatch):
-    monkeypatch.setattr(opening, "TorchEngine", broken(UsageError("no room", fix="buy some")))
+    monkeypatch.setattr(opening, "TorchCpuEngine", broken(UsageError("no room", fix="buy some")))
     opened = open_model(checkpoint, device="cpu")
     assert opened.engine.name == "onnx"
     assert opened.notes == ("torch cannot run on cpu: no room; onnx on cpu instead",)
@@ -68,20 +68,20 @@ def test_a_gpu_that_fails_gives_way_to_the_cpu(checkpoint: Path, monkeypatch):
 
 
 def test_an_engine_by_name_is_never_replaced(checkpoint: Path, monkeypatch):
-    monkeypatch.setattr(opening, "TorchEngine", broken(UsageError("no room")))
+    monkeypatch.setattr(opening, "TorchCpuEngine", broken(UsageError("no room")))
     with pytest.raises(UsageError, match="no room"):
         open_model(checkpoint, engine="torch", device="cpu")
 
 
 def test_the_last_failure_is_the_error(checkpoint: Path, monkeypatch):
-    for name in ("TorchEngine", "open_onnxruntime", "OpenVinoEngine"):
+    for name in ("TorchCpuEngine", "open_onnxruntime", "OpenVinoEngine"):
         monkeypatch.setattr(opening, name, broken(UsageError(f"no {name}")))
     with pytest.raises(UsageError, match="no OpenVinoEngine"):
         open_model(checkpoint, device="cpu")
 
 
 def test_what_is_damaged_is_not_passed_over(checkpoint: Path, monkeypatch):
-    monkeypatch.setattr(opening, "TorchEngine", broken(UsageError("no room")))
+    monkeypatch.setattr(opening, "TorchCpuEngine", broken(UsageError("no room")))
     (bundle_for(checkpoint_hash(checkpoint)) / "denoiser.onnx").write_bytes(b"other")
     with pytest.raises(IntegrityError, match=r"denoiser\.onnx"):
         open_model(checkpoint, device="cpu")
@@ -117,7 +117,7 @@ def test_on_cuda_a_checkpoint_runs_in_bf16_unless_told(checkpoint: Path, monkeyp
 
     def engine(network, dtype):
         opened.append(dtype)
-        return TorchEngine(network, "cpu")
+        return TorchCpuEngine(network)
 
     monkeypatch.setattr(opening, "HAS_TRITON", True)
     monkeypatch.setattr(torch_cuda, "TorchCudaEngine", engine)

@@ -19,9 +19,9 @@ from mreactor_runtime.bundle import write_bundle
 from mreactor_runtime.engines import openvino_engine
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, ONNX, OPENVINO, TORCH
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.opening import Source, open_model
-from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graphs
+from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graph_specs
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -37,7 +37,7 @@ SIZES = [
 
 def engine(threads: int | None = 1) -> OpenVinoEngine:
     config = small_config(PAPER, layers=1)
-    models = {name: exported_graph(name) for name in graphs(config)}
+    models = {name: exported_graph(name) for name in graph_specs(config)}
     return OpenVinoEngine(models, config, threads=threads)
 
 
@@ -47,7 +47,7 @@ def opened() -> OpenVinoEngine:
 
 
 def inputs_of(graph: str, sizes: dict[str, int], seed: int = 3) -> dict[str, Tensor]:
-    return example_inputs(graphs(small_config(PAPER, layers=1))[graph], sizes, seed)
+    return example_inputs(graph_specs(small_config(PAPER, layers=1))[graph], sizes, seed)
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: "-".join(map(str, sizes.values())))
@@ -56,7 +56,9 @@ def test_every_graph_computes_what_the_reference_computes(opened, graph, sizes):
     inputs = inputs_of(graph, sizes)
     before = {name: value.clone() for name, value in inputs.items()}
     expected, found = ReferenceEngine(network()).run(graph, inputs), opened.run(graph, inputs)
-    assert list(found) == [t.name for t in graphs(small_config(PAPER, layers=1))[graph].outputs]
+    assert list(found) == [
+        t.name for t in graph_specs(small_config(PAPER, layers=1))[graph].outputs
+    ]
     for name, value in expected.items():
         assert (found[name].shape, found[name].dtype) == (value.shape, value.dtype)
         assert value.norm() > 0.1
@@ -91,7 +93,7 @@ def test_views_that_are_not_contiguous_are_taken(opened):
 
 def part(inputs: dict[str, Tensor], axis: str, row: int) -> dict[str, Tensor]:
     """One clip, or one reaction, of the denoiser's inputs."""
-    spec = graphs(small_config(PAPER, layers=1))[DENOISER]
+    spec = graph_specs(small_config(PAPER, layers=1))[DENOISER]
     return {
         t.name: inputs[t.name].narrow(t.axes.index(axis), row, 1)
         if axis in t.axes
@@ -142,7 +144,7 @@ def test_a_shape_is_compiled_once_and_the_last_used_are_kept(monkeypatch):
 
 def test_graphs_that_are_not_the_tables_are_refused():
     config = small_config(PAPER, layers=1)
-    right = {name: exported_graph(name) for name in graphs(config)}
+    right = {name: exported_graph(name) for name in graph_specs(config)}
     with pytest.raises(IntegrityError, match=r"inputs of the encoder are .*timestep"):
         OpenVinoEngine(right | {ENCODER: right[MODULATOR]}, config)
     with pytest.raises(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes.cuda_graph import FakeDevice
+from fakes.cuda_graph import FakeStream
 from fakes.engines import (
     CONFIG,
     LAST_TIMESTEP_OF_4,
@@ -33,12 +33,12 @@ from mreactor_runtime.batching import SCORE_BYTES
 from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines.names import CPU, ONNX, TORCH
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-from mreactor_runtime.engines.torch_cpu import TorchEngine
+from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
 from mreactor_runtime.opening import Model
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling
-from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graphs
+from mreactor_runtime.tensors import CONDITIONAL, MODULATOR, graph_specs
 
 
 def fake_reactor(engine=None) -> Reactor:
@@ -55,7 +55,7 @@ def tiny_reactor() -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
     model = Model("tiny", "0" * 64, network.config, mean, std)
-    return Reactor(model, TorchEngine(network), source=TwoSubjects())
+    return Reactor(model, TorchCpuEngine(network), source=TwoSubjects())
 
 
 def expected_coefficients(reactions, clip, guidance: float, smoothness: float) -> np.ndarray:
@@ -409,19 +409,19 @@ def test_the_utterances_of_the_fakes_have_two_polarities():
 
 
 def test_what_is_prepared_is_recorded_once_longest_first_and_can_be_let_go():
-    device, recorded = FakeDevice(), fake_reactor()
-    recorded._sampler = Sampler(recorded.engine, graphs(CONFIG), device=device)
+    stream, recorded = FakeStream(), fake_reactor()
+    recorded._sampler = Sampler(recorded.engine, graph_specs(CONFIG), stream=stream)
     recorded.prepare([30, 100, 60], samples=2, steps=4)
-    assert device.calls.count("capture") == 2  # 30 and 60 frames have one bucket
+    assert stream.calls.count("capture") == 2  # 30 and 60 frames have one bucket
     frames = [shape[2] for graph, shape in recorded.engine.calls if graph == CONDITIONAL]
     assert frames == sorted(frames, reverse=True)
     for clip in (speaker_clip(30), speaker_clip(100)):
         found = recorded.generate(clip, samples=2, steps=4)
         expected = fake_reactor().generate(clip, samples=2, steps=4)
         np.testing.assert_array_equal(found.coefficients, expected.coefficients)
-    assert device.calls.count("capture") == 2
+    assert stream.calls.count("capture") == 2
     recorded.free_memory()
-    assert device.calls.count("reset") == 2
+    assert stream.calls.count("reset") == 2
 
 
 def test_preparing_on_a_cpu_does_nothing_but_look_at_the_options():

@@ -28,9 +28,9 @@ from mreactor_runtime.engines.tensorrt.package import (
     is_installed,
     load_tensorrt,
 )
-from mreactor_runtime.tensors import GraphSpec, TensorSpec, graphs
+from mreactor_runtime.tensors import GraphSpec, TensorSpec, graph_specs
 
-SPECS = graphs(small_config(layers=1))
+SPECS = graph_specs(small_config(layers=1))
 ENDS = {"shortest": 1, "longest": LENGTH_EDGES[-1]}
 needs_rtx = [
     pytest.mark.tensorrt,
@@ -205,7 +205,7 @@ def gpu(monkeypatch):
 
 
 def told(options: BuildOptions, package: str = "tensorrt") -> dict:
-    spec = graphs(CONFIG)["denoiser"]
+    spec = graph_specs(CONFIG)["denoiser"]
     profiles = bucket_profiles([64], CONFIG.heads, samples=3)
     fake = FakeTensorRT(package)
     plan = build_plan(fake.tensorrt, spec, onnx_files()["denoiser.onnx"], profiles, options)
@@ -243,6 +243,6 @@ def test_tensorrt_needs_a_gpu_to_build(monkeypatch):
 
 
 def test_a_plan_without_a_profile_is_a_mistake_of_the_caller(gpu):
-    spec = graphs(CONFIG)["modulator"]
+    spec = graph_specs(CONFIG)["modulator"]
     with pytest.raises(ValueError, match="needs a profile"):
         build_plan(FakeTensorRT().tensorrt, spec, onnx_files()["modulator.onnx"], [])

@@ -20,9 +20,9 @@ from mreactor_runtime.engines.tensorrt.cache import (
 from mreactor_runtime.engines.tensorrt.key import PlanKey, plan_key
 from mreactor_runtime.engines.tensorrt.options import BuildOptions, bucket_profiles
 from mreactor_runtime.engines.tensorrt.package import TensorRTError
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
-SPEC = graphs(CONFIG)["modulator"]
+SPEC = graph_specs(CONFIG)["modulator"]
 MODEL = onnx_files()["modulator.onnx"]
 DENOISER = onnx_files()["denoiser.onnx"]
 PROFILES = bucket_profiles([60], CONFIG.heads, samples=10)
@@ -63,7 +63,7 @@ class Cache:
             onnx_model=MODEL,
             profiles=PROFILES,
             options=options,
-            model="m" * 64,
+            checkpoint_sha256="m" * 64,
             dtype="fp32",
             folder=self.folder,
             report=self.lines.append,
@@ -72,7 +72,13 @@ class Cache:
 
     def key(self, **changes) -> PlanKey:
         return plan_key(
-            self.fake.tensorrt, SPEC, MODEL, PROFILES, BuildOptions(), model="m" * 64, dtype="fp32"
+            self.fake.tensorrt,
+            SPEC,
+            MODEL,
+            PROFILES,
+            BuildOptions(),
+            checkpoint_sha256="m" * 64,
+            dtype="fp32",
         )
 
 
@@ -150,7 +156,7 @@ def test_a_rebuild_says_why(cache, gpu):
     cache.fake = FakeTensorRT(version="11.1.0")
     cache.get()
     assert cache.lines[-1].endswith("by tensorrt 11.0.0, this is tensorrt 11.1.0")
-    cache.get(model="n" * 64)
+    cache.get(checkpoint_sha256="n" * 64)
     assert cache.lines[-1].endswith("there is none yet")
     assert len(cache.lines) == 5
 
@@ -257,7 +263,7 @@ def test_measured_kernels_are_shared_by_builds_on_one_gpu(cache, gpu):
     cache.get()
     (path,) = timing_files(cache.folder)
     assert json.loads(path.read_text()) == ["modulator"]
-    cache.get(spec=graphs(CONFIG)["denoiser"], onnx_model=DENOISER)
+    cache.get(spec=graph_specs(CONFIG)["denoiser"], onnx_model=DENOISER)
     assert json.loads(path.read_text()) == ["modulator", "denoiser"]
     gpu["name"] = "GPU Two"
     cache.get()

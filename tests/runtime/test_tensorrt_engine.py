@@ -12,13 +12,12 @@ from mreactor_runtime.engines.tensorrt.engine import TensorRTEngine, open_tensor
 from mreactor_runtime.engines.tensorrt.options import (
     BuildOptions,
     Profile,
-    RunOptions,
     bucket_profiles,
 )
 from mreactor_runtime.engines.tensorrt.package import TensorRTError
-from mreactor_runtime.tensors import example_inputs, graphs
+from mreactor_runtime.tensors import example_inputs, graph_specs
 
-SPECS = graphs(CONFIG)
+SPECS = graph_specs(CONFIG)
 PROFILES = bucket_profiles([64, 128], CONFIG.heads, samples=3)
 SIZES = {"B": 1, "S": 2, "T": 64, "N": 5}
 
@@ -37,9 +36,9 @@ def plans(fake: FakeTensorRT, profiles=PROFILES) -> dict[str, bytes]:
     }
 
 
-def make(fake: FakeTensorRT, options: RunOptions | None = None, **changes) -> TensorRTEngine:
+def make(fake: FakeTensorRT, **changes) -> TensorRTEngine:
     made = changes.pop("plans", None) or plans(fake)
-    return TensorRTEngine(fake.tensorrt, made, CONFIG, options, stream=fake.stream, **changes)
+    return TensorRTEngine(fake.tensorrt, made, CONFIG, stream=fake.stream, **changes)
 
 
 def inputs(graph: str, seed: int = 0, **sizes: int) -> dict[str, torch.Tensor]:
@@ -53,11 +52,10 @@ def assert_equal(found, expected) -> None:
 
 
 @pytest.mark.parametrize("package", ["tensorrt", "tensorrt-rtx"])
-@pytest.mark.parametrize("capture", [False, True])
 @pytest.mark.parametrize("graph", SPECS)
-def test_every_graph_computes_through_its_buffers_what_it_should(package, capture, graph):
+def test_every_graph_computes_through_its_buffers_what_it_should(package, graph):
     fake = FakeTensorRT(package)
-    engine = make(fake, RunOptions(use_cuda_graph=capture))
+    engine = make(fake)
     assert engine.name == package
     for seed, sizes in enumerate(({}, {"T": 128, "S": 3, "N": 1000}, {}, {"S": 1, "N": 1})):
         given = inputs(graph, seed, **sizes)
@@ -83,7 +81,7 @@ def test_views_that_are_not_contiguous_are_copied():
     assert_equal(engine.run("denoiser", {**given, "noisy": turned}), expected)
 
 
-def test_the_order_of_calls_without_a_capture():
+def test_the_order_of_calls():
     fake = FakeTensorRT()
     engine = make(fake)
     fake.calls.clear()
@@ -104,33 +102,21 @@ def test_the_order_of_calls_without_a_capture():
     assert fake.calls == ["turn begins", "execute", "turn ends"]
 
 
-def test_the_order_of_calls_with_a_capture_and_at_the_end():
+def test_the_order_of_calls_at_the_end():
     fake = FakeTensorRT()
-    engine = make(fake, RunOptions(use_cuda_graph=True))
-    fake.calls.clear()
+    engine = make(fake)
     engine.run("modulator", inputs("modulator"))
-    bound = fake.calls.index("execute")
-    assert "address modulation" in fake.calls[:bound]
-    assert fake.calls[bound:] == [
-        "execute",  # the warm-up, with the true inputs
-        "wait",
-        "capture begins",
-        "record",
-        "capture ends",
-        "replay",
-        "turn ends",
-    ]
-    fake.calls.clear()
-    engine.run("modulator", inputs("modulator", 1))
-    assert fake.calls == ["turn begins", "replay", "turn ends"]
     fake.calls.clear()
     engine.close()
-    assert fake.calls == [
-        "wait",
-        "reset recording",
-        "release context",
-        *["release plan"] * len(SPECS),
-    ]
+    assert fake.calls == ["wait", "release context", *["release plan"] * len(SPECS)]
+
+
+def test_rtx_captures_nothing_itself_and_changes_no_kernel_in_the_middle_of_a_run():
+    fake = FakeTensorRT("tensorrt-rtx")
+    make(fake)
+    assert fake.calls.count("cuda_graph_strategy DISABLED") == len(SPECS)
+    strategy = "dynamic_shapes_kernel_specialization_strategy EAGER"
+    assert fake.calls.count(strategy) == len(SPECS)
 
 
 def test_each_shape_has_a_context_and_the_first_profile_that_holds_it():
@@ -156,20 +142,20 @@ def test_all_shapes_run_at_the_same_addresses():
 def test_the_shape_that_was_unused_for_longest_is_released(monkeypatch):
     monkeypatch.setattr(tensorrt_engine, "KEPT_SHAPES", 2)
     fake = FakeTensorRT()
-    engine = make(fake, RunOptions(use_cuda_graph=True))
+    engine = make(fake)
     for steps in (1, 2, 1):
         engine.run("modulator", inputs("modulator", N=steps))
     fake.calls.clear()
     engine.run("modulator", inputs("modulator", N=3))
-    assert fake.calls[:4] == ["turn begins", "wait", "reset recording", "release context"]
+    assert fake.calls[:3] == ["turn begins", "wait", "release context"]
     fake.calls.clear()
     engine.run("modulator", inputs("modulator", N=1))
-    assert fake.calls == ["turn begins", "replay", "turn ends"]
+    assert fake.calls == ["turn begins", "execute", "turn ends"]
 
 
-def test_a_callers_capture_gets_launches_and_no_replay():
+def test_a_callers_capture_gets_launches_of_what_has_run_before():
     fake = FakeTensorRT()
-    engine = make(fake, RunOptions(use_cuda_graph=True))
+    engine = make(fake)
     fake.stream.captured_by_caller = True
     with pytest.raises(RuntimeError, match="must run once at a shape before it is captured"):
         engine.run("modulator", inputs("modulator"))
@@ -224,35 +210,6 @@ def test_a_run_that_fails_says_what_the_library_says():
         engine.run("modulator", inputs("modulator"))
 
 
-def test_a_graph_that_cannot_be_captured_says_what_to_do():
-    fake = FakeTensorRT()
-    fake.capturable = False
-    engine = make(fake, RunOptions(use_cuda_graph=True))
-    with pytest.raises(TensorRTError, match=r"cannot capture the modulator.*without use_cuda_gr"):
-        engine.run("modulator", inputs("modulator"))
-
-
-def test_rtx_is_told_its_strategies_and_keeps_compiled_kernels(tmp_path):
-    path = tmp_path / "cache" / "kernels.bin"
-    options = RunOptions(
-        runtime_cache_file=path,
-        cuda_graph_strategy="whole_graph_capture",
-        specialize_strategy_ds="none",
-    )
-    fake = FakeTensorRT("tensorrt-rtx")
-    make(fake, options).run("modulator", inputs("modulator"))
-    assert "cuda_graph_strategy WHOLE_GRAPH_CAPTURE" in fake.calls
-    assert "dynamic_shapes_kernel_specialization_strategy NONE" in fake.calls
-    assert path.read_bytes() == b"kernels!"
-    second = FakeTensorRT("tensorrt-rtx")
-    make(second, options)
-    assert second.calls.count("runtime cache b'kernels!'") == len(SPECS)
-    path.write_bytes(b"of another version")
-    third = FakeTensorRT("tensorrt-rtx")
-    make(third, options).run("modulator", inputs("modulator"))
-    assert path.read_bytes() == b"kernels!"
-
-
 def test_opening_builds_what_is_missing_and_takes_what_is_there(tmp_path, monkeypatch):
     fake = FakeTensorRT()
     monkeypatch.setattr(tensorrt_engine, "load_tensorrt", lambda package: fake.tensorrt)
@@ -261,7 +218,7 @@ def test_opening_builds_what_is_missing_and_takes_what_is_there(tmp_path, monkey
     lines: list[str] = []
 
     def opened(**changes) -> TensorRTEngine:
-        about = dict(model="m" * 64, dtype="fp32", folder=tmp_path, report=lines.append)
+        about = dict(checkpoint_sha256="m" * 64, dtype="fp32", folder=tmp_path, report=lines.append)
         return open_tensorrt("tensorrt", models, CONFIG, **{**about, **changes})
 
     given = inputs("denoiser", T=700)
@@ -281,5 +238,7 @@ def test_opening_without_a_gpu_says_so_before_anything_is_built(tmp_path, monkey
     monkeypatch.setattr(tensorrt_engine, "load_tensorrt", lambda package: fake.tensorrt)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="no CUDA device"):
-        open_tensorrt("tensorrt-rtx", {}, CONFIG, model="m", dtype="fp32", folder=tmp_path)
+        open_tensorrt(
+            "tensorrt-rtx", {}, CONFIG, checkpoint_sha256="m", dtype="fp32", folder=tmp_path
+        )
     assert fake.built == []

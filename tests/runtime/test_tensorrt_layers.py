@@ -1,12 +1,10 @@
 import json
-from types import SimpleNamespace
 
 import onnx
 import onnx.parser
 
 from mreactor_runtime.engines.tensorrt.layers import (
     attention_nodes,
-    inspected_layers,
     logged_layers,
     summarise,
 )
@@ -72,29 +70,3 @@ def test_the_summary_tells_fused_attentions_from_separate_ones():
     told = json.loads(found.to_json())
     assert told["summary"] == found.summary
     assert told["layers"][2]["nodes"] == ["product", "second"]
-
-
-def test_the_inspector_of_an_opened_plan_tells_the_same():
-    tensor = {"Name": "s", "Dimensions": [-1, 83], "Datatype": "Float"}
-    told = {
-        "Layers": [
-            {
-                "Name": "_gemm_mha_v2_2",
-                "LayerType": "kgen",
-                "TacticName": "_gemm_mha_v2_0x1",
-                "Inputs": [tensor],
-                "Outputs": [{"Name": "o", "Dimensions": [1], "Format/Datatype": "Half"}],
-                "Metadata": "[ONNX Layer: product][ONNX Layer: second]",
-            },
-            "{ForeignNode[a...b]}",
-        ]
-    }
-    inspector = SimpleNamespace(get_engine_information=lambda kind: json.dumps(told))
-    engine = SimpleNamespace(create_engine_inspector=lambda: inspector)
-    module = SimpleNamespace(LayerInformationFormat=SimpleNamespace(JSON=1))
-    mha, other = inspected_layers(module, engine)
-    assert mha.nodes == ("product", "second")
-    assert mha.inputs == ("s Float [-1,83]",)
-    assert mha.outputs == ("o Half [1]",)
-    assert other.name == "{ForeignNode[a...b]}"
-    assert summarise([mha, other], graph()).fused == ("second",)

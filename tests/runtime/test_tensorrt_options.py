@@ -12,12 +12,11 @@ from mreactor_runtime.engines.tensorrt.options import (
     MOST_REACTIONS,
     BuildOptions,
     Profile,
-    RunOptions,
     bucket_profiles,
     default_profiles,
     profiles_of,
 )
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 HEADS = CONFIGS["base"].heads
 
@@ -49,7 +48,7 @@ def test_a_bucket_profile_is_exactly_its_bucket_largest_first():
 
 
 def test_shapes_come_from_the_table_and_a_graph_keeps_what_its_symbols_tell_apart():
-    specs = graphs(small_config())
+    specs = graph_specs(small_config())
     profiles = bucket_profiles([64, 128], HEADS, samples=10)
     noisy = specs["denoiser"].inputs[0]
     assert profiles[0].shapes(noisy) == ((1, 1, 128, 83), (1, 10, 128, 83), (1, 10, 128, 83))
@@ -76,19 +75,6 @@ def test_sizes_that_are_not_in_order_are_refused(sizes):
 def test_a_build_option_without_sense_is_refused(wrong, said):
     with pytest.raises(UsageError, match=said):
         BuildOptions(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"cuda_graph_strategy": "on"}, "'on', not one of disabled"),
-        ({"specialize_strategy_ds": "never"}, "'never', not one of lazy"),
-        ({"use_cuda_graph": True, "cuda_graph_strategy": "whole_graph_capture"}, "not both"),
-    ],
-)
-def test_a_run_option_without_sense_is_refused(wrong, said):
-    with pytest.raises(UsageError, match=said):
-        RunOptions(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from mreactor_ref.config import ATTENTIONS, CONFIGS
 from mreactor_ref.model import MReactor
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import (
     ATTENTION,
     CONDITIONAL,
@@ -15,8 +15,8 @@ from mreactor_runtime.tensors import (
     GraphSpec,
     dynamic_shapes,
     example_inputs,
-    graphs,
-    kernel_graphs,
+    graph_specs,
+    kernel_graph_specs,
 )
 
 MINI = replace(CONFIGS["mini"], width=128, layers=4)
@@ -28,7 +28,7 @@ def by_name(spec: GraphSpec) -> dict[str, tuple]:
 
 
 def test_the_axes_are_those_of_the_design():
-    table = graphs(MINI)
+    table = graph_specs(MINI)
     assert list(table) == [ENCODER, MODULATOR, CONDITIONAL, DENOISER]
     encoder, denoiser = by_name(table[ENCODER]), by_name(table[DENOISER])
     assert encoder["sound"] == ("B", "T", 78)
@@ -48,7 +48,7 @@ def test_the_axes_are_those_of_the_design():
 def test_the_table_is_what_the_model_takes_and_gives(attention):
     config = replace(MINI, width=16, heads=2, layers=2, attention=attention)
     engine = ReferenceEngine(MReactor(config))
-    for name, spec in graphs(config).items():
+    for name, spec in graph_specs(config).items():
         found = engine.run(name, example_inputs(spec, SIZES))
         assert list(found) == [tensor.name for tensor in spec.outputs]
         for tensor in spec.outputs:
@@ -58,16 +58,16 @@ def test_the_table_is_what_the_model_takes_and_gives(attention):
 
 
 def test_without_cross_attention_the_denoiser_takes_the_condition():
-    table = graphs(replace(MINI, attention="self"))
+    table = graph_specs(replace(MINI, attention="self"))
     names = [tensor.name for tensor in table[DENOISER].inputs]
     assert "condition" in names
     assert not {"keys", "values"} & {*names, *by_name(table[ENCODER])}
 
 
 def test_the_attention_graph_is_optional_and_has_what_its_kind_has():
-    assert ATTENTION not in graphs(MINI)
+    assert ATTENTION not in graph_specs(MINI)
     tokens = ("B", "S", "T", 128)
-    paper = kernel_graphs(MINI)[ATTENTION]
+    paper = kernel_graph_specs(MINI)[ATTENTION]
     assert by_name(paper) == {
         "tokens": tokens,
         "keys": ("B", "T", 128),
@@ -78,16 +78,16 @@ def test_the_attention_graph_is_optional_and_has_what_its_kind_has():
     }
     assert [tensor.name for tensor in paper.outputs] == ["relative", "subject"]
     assert paper.symbols == ("B", "S", "T")
-    alone = by_name(kernel_graphs(replace(MINI, attention="self"))[ATTENTION])
+    alone = by_name(kernel_graph_specs(replace(MINI, attention="self"))[ATTENTION])
     assert list(alone) == ["tokens", "mask", "relative"]
-    cross = by_name(kernel_graphs(replace(MINI, attention="cross"))[ATTENTION])
+    cross = by_name(kernel_graph_specs(replace(MINI, attention="cross"))[ATTENTION])
     assert list(cross) == ["tokens", "keys", "values", "mask", "subject"]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 20, 300])
 def test_examples_fit_the_table(frames):
     sizes = SIZES | {"T": frames}
-    for spec in (graphs(MINI) | kernel_graphs(MINI)).values():
+    for spec in (graph_specs(MINI) | kernel_graph_specs(MINI)).values():
         examples = example_inputs(spec, sizes, seed=3)
         assert list(examples) == [tensor.name for tensor in spec.inputs]
         for tensor in spec.inputs:
@@ -102,7 +102,7 @@ def test_examples_fit_the_table(frames):
 
 def test_examples_have_padded_frames_and_missing_streams():
     sizes = {"B": 8, "S": 2, "T": 30}
-    examples = example_inputs(graphs(MINI)[ENCODER], sizes)
+    examples = example_inputs(graph_specs(MINI)[ENCODER], sizes)
     real = examples["mask"].sum(dim=1)
     assert real[0] == 30
     assert (real >= 1).all()
@@ -112,12 +112,12 @@ def test_examples_have_padded_frames_and_missing_streams():
     assert falling.all()  # real frames first, then padding
     assert set(examples["present"].unique().tolist()) == {0.0, 1.0}
     assert (examples["present"].sum(dim=1) > 0).all()
-    other = example_inputs(graphs(MINI)[ENCODER], sizes, seed=1)
+    other = example_inputs(graph_specs(MINI)[ENCODER], sizes, seed=1)
     assert not torch.equal(other["sound"], examples["sound"])
 
 
 def test_equal_symbols_share_a_dynamic_axis_and_fixed_axes_have_none():
-    shapes = dynamic_shapes(graphs(MINI)[DENOISER])
+    shapes = dynamic_shapes(graph_specs(MINI)[DENOISER])
     assert set(shapes["values"]) == {0, 1, 3}
     assert shapes["modulation"] == {}
     assert shapes["guidance"] == {}
@@ -127,4 +127,4 @@ def test_equal_symbols_share_a_dynamic_axis_and_fixed_axes_have_none():
 
 def test_a_missing_size_is_an_error():
     with pytest.raises(KeyError, match="T"):
-        example_inputs(graphs(MINI)[ENCODER], {"B": 2, "S": 3})
+        example_inputs(graph_specs(MINI)[ENCODER], {"B": 2, "S": 3})

@@ -9,7 +9,7 @@ from fakes.models import random_model, small_config
 from mreactor_ref.config import ATTENTIONS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.engines.torch_cpu import ReferenceEngine
+from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
 from mreactor_runtime.sampling import Sampler, Stepping
 from mreactor_runtime.tensors import (
@@ -18,7 +18,7 @@ from mreactor_runtime.tensors import (
     GUIDANCE,
     MODULATOR,
     example_inputs,
-    graphs,
+    graph_specs,
 )
 
 SIZES = {"B": 2, "S": 3, "T": 20, "N": 4}
@@ -37,7 +37,7 @@ def test_each_graph_is_the_references(kind, dtype):
     config = small_config(kind)
     engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
     reference = ReferenceEngine(random_model(config))
-    for name, spec in graphs(config).items():
+    for name, spec in graph_specs(config).items():
         inputs = example_inputs(spec, SIZES)
         if GUIDANCE in inputs:
             inputs[GUIDANCE] = torch.tensor(SCALE)
@@ -55,7 +55,7 @@ def test_each_graph_is_the_references(kind, dtype):
 @pytest.mark.parametrize("guidance", [1.0, SCALE])
 def test_a_whole_loop_stays_near_the_references(dtype, guidance):
     config = small_config()
-    specs, table = graphs(config), solver_table("dpmsolver++", 10)
+    specs, table = graph_specs(config), solver_table("dpmsolver++", 10)
     engine = TorchCudaEngine(random_model(config), dtype, compiled=False, device="cpu")
     assert isinstance(engine, Stepping)
     inputs = example_inputs(specs[CONDITIONAL], SIZES)

@@ -21,7 +21,7 @@ from mreactor_export.operators import CLASSES
 from mreactor_export.precision import FP32, KEEP_FP32
 from mreactor_export.to_onnx import export_graph
 from mreactor_ref.model import MReactor
-from mreactor_runtime.tensors import DENOISER, graphs
+from mreactor_runtime.tensors import DENOISER, graph_specs
 
 Say = Callable[[str], None]
 
@@ -37,7 +37,7 @@ def precision_tables(
     Raises: UsageError: onnxruntime is not installed.
     """
     proto = onnx.load_from_string(
-        export_graph(model, graphs(model.config)[DENOISER], OPSET, {}, precision=FP32)
+        export_graph(model, graph_specs(model.config)[DENOISER], OPSET, {}, dtype=FP32)
     )
     cases = denoiser_cases(model, {"B": 1, "S": 1, "T": frames})
     scales = ", ".join(f"{scale:g}" for scale in GUIDANCE)

@@ -20,7 +20,7 @@ from mreactor_export.operators import ATTENTION_OPSET, DECOMPOSED, OPERATOR
 from mreactor_export.parity.calls import open_session
 from mreactor_export.to_onnx import export_graph
 from mreactor_ref.model import MReactor
-from mreactor_runtime.tensors import DENOISER, graphs
+from mreactor_runtime.tensors import DENOISER, graph_specs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -79,7 +79,7 @@ def measure_forms(
 
     Raises: UsageError: onnxruntime is not installed.
     """
-    spec = graphs(model.config)[DENOISER]
+    spec = graph_specs(model.config)[DENOISER]
     form, operator = (
         export_graph(model, spec, ATTENTION_OPSET, {}, form=form) for form in (DECOMPOSED, OPERATOR)
     )

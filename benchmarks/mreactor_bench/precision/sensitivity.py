@@ -13,7 +13,7 @@ from mreactor_export.operators import CLASSES, PRODUCTS, classify
 from mreactor_export.parity.calls import open_session
 from mreactor_export.precision import convert, emulate, halved
 from mreactor_ref.model import Batch, MReactor
-from mreactor_runtime.tensors import DENOISER, ENCODER, example_inputs, graphs
+from mreactor_runtime.tensors import DENOISER, ENCODER, example_inputs, graph_specs
 
 Case = dict[str, np.ndarray]
 SIZES = {"B": 1, "S": 1, "T": 750}  # beyond 256 frames, where bf16 has no odd numbers
@@ -42,7 +42,7 @@ def denoiser_cases(
     model: MReactor, sizes: dict[str, int] | None = None, seed: int = 0
 ) -> list[Case]:
     """Inputs of the denoiser as a run makes them: a speaker's condition, steps early and late."""
-    specs, sizes = graphs(model.config), sizes or SIZES
+    specs, sizes = graph_specs(model.config), sizes or SIZES
     speaker = example_inputs(specs[ENCODER], sizes, seed)
     with torch.no_grad():
         context, modulation = (

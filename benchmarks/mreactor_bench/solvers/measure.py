@@ -69,7 +69,7 @@ class CaseRunner:
 
     def __init__(self, reactor: Reactor):
         self.reactor, self.engine = reactor, reactor.engine
-        self._specs = tensors.graphs(reactor.config)
+        self._specs = tensors.graph_specs(reactor.config)
         timestep = torch.arange(reactor.config.train_steps, device=self.engine.device)
         outputs = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
         self._modulation = outputs[tensors.MODULATION]

@@ -15,7 +15,7 @@ from mreactor_bench.throughput.ceiling import Ceiling, Rates, ceiling
 from mreactor_bench.throughput.setting import Plan, Setting
 from mreactor_bench.throughput.weights import Weights
 from mreactor_bench.throughput.worker import Memory, Opened, Worker
-from mreactor_export.parity.bounds import BOUNDS
+from mreactor_export.parity.setup import BOUNDS
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import MReactorError
 from mreactor_ref.signals import Array

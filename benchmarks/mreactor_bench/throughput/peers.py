@@ -21,9 +21,9 @@ from mreactor_ref.model import Batch, MReactor
 from mreactor_ref.schedule import SolverTable
 from mreactor_ref.signals import NO_EMOTION
 from mreactor_runtime.engines.onnxruntime_engine import INSTALL, PROVIDERS, has_provider
+from mreactor_runtime.engines.reference import step_graph
 from mreactor_runtime.tensors import (
     CLEAN,
-    CONDITIONAL,
     DENOISER,
     ENCODER,
     GUIDANCE,
@@ -32,7 +32,7 @@ from mreactor_runtime.tensors import (
     MODULATOR,
     NOISY,
     TIMESTEP,
-    graphs,
+    graph_specs,
 )
 
 Denoise = Callable[[Tensor, int], Tensor]
@@ -149,12 +149,12 @@ def _compiled(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def onnx_arrays(
-    files: Mapping[str, bytes], config: ModelConfig, device: str, threads: int | None
+    onnx_files: Mapping[str, bytes], config: ModelConfig, device: str, threads: int | None
 ) -> Peer:
     """ONNX Runtime as its documentation begins: numpy arrays in and out, default options.
 
     Args:
-        files: graph name -> ONNX bytes. threads: of one operator; None is the default.
+        onnx_files: graph name -> ONNX bytes. threads: of one operator; None is the default.
     Raises: UsageError: onnxruntime, or its provider for the device, is not installed.
     """
     if not has_provider(device):
@@ -166,9 +166,9 @@ def onnx_arrays(
         options.intra_op_num_threads = threads
     sessions = {
         name: onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[device]])
-        for name, content in files.items()
+        for name, content in onnx_files.items()
     }
-    specs = graphs(config)
+    specs = graph_specs(config)
 
     def run(graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         # An input that the graph makes no use of is not one of the session's.
@@ -181,7 +181,7 @@ def onnx_arrays(
         given = {f.name: getattr(batch, f.name).numpy() for f in fields(batch)}
         inputs = run(ENCODER, given) | {MASK: given[MASK]}
         modulation = run(MODULATOR, {TIMESTEP: np.array(table.timesteps)})[MODULATION]
-        graph = CONDITIONAL if guidance == 1 else DENOISER
+        graph = step_graph(guidance)
         if graph == DENOISER:
             inputs[GUIDANCE] = np.array(guidance, np.float32)
 

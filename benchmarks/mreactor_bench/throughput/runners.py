@@ -25,7 +25,7 @@ from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import AUTO, TORCH
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling_options import Sampling
-from mreactor_runtime.tensors import graphs
+from mreactor_runtime.tensors import graph_specs
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _open_peer(weights: Weights, setting: Setting) -> Runner:
     if setting.runner == ONNX_ARRAYS:
         bundle = open_bundle(weights.graphs_of("fp32"))
         config, info = bundle.info.config, bundle.info
-        files = {name: bundle.graph(name) for name in graphs(config)}
+        files = {name: bundle.graph(name) for name in graph_specs(config)}
         peer = onnx_arrays(files, config, setting.device, setting.threads)
         mean, std = torch.tensor(info.reaction_mean), torch.tensor(info.reaction_std)
         device = torch.device("cpu")  # of the arrays

@@ -129,6 +129,6 @@ def with_exports(
             dtype=dtype,
             defaults=weights.defaults,
         )
-        files = export_graphs(network, OPSET, metadata, precision=dtype)
+        files = export_graphs(network, OPSET, metadata, dtype=dtype)
         bundles[dtype] = write_bundle(folder / dtype, info, files).folder
     return replace(weights, bundles=bundles)

@@ -4,9 +4,7 @@
 figure is one comparison: of names, axes, shapes, types and values, in that order.
 """
 
-from mreactor_export.parity.bundles import verify_bundle
 from mreactor_export.parity.figures import Figure, ParityError, Report
-from mreactor_export.parity.html import write_html
-from mreactor_export.parity.proof import verify
+from mreactor_export.parity.proof import verify, verify_bundle
 
-__all__ = ["Figure", "ParityError", "Report", "verify", "verify_bundle", "write_html"]
+__all__ = ["Figure", "ParityError", "Report", "verify", "verify_bundle"]

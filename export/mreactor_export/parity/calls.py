@@ -33,33 +33,33 @@ def call(engine: Engine, name: str, spec: GraphSpec, inputs: Mapping[str, Tensor
         name: of the engine, for errors. inputs: those of the graph, and others that it has not.
     Raises: RunError, NamesError, AxesError, ShapesError or DtypesError, in this order.
     """
-    given = {tensor.name: inputs[tensor.name].to(engine.device) for tensor in spec.inputs}
-    sizes = sizes_of(spec, given)
+    feeds = {tensor.name: inputs[tensor.name].to(engine.device) for tensor in spec.inputs}
+    sizes = sizes_of(spec, feeds)
     try:
-        found = engine.run(spec.name, given)
+        outputs = engine.run(spec.name, feeds)
     except MReactorError:
         raise
     except Exception as error:  # every engine has its own
         at = ", ".join(f"{symbol} {size}" for symbol, size in sizes.items())
         raise RunError(f"{name} cannot run the {spec.name} at {at}: {error}") from error
-    check_outputs(name, spec, sizes, found)
-    return {key: value.cpu() for key, value in found.items()}
+    check_outputs(name, spec, sizes, outputs)
+    return {key: value.cpu() for key, value in outputs.items()}
 
 
 def check_outputs(
-    name: str, spec: GraphSpec, sizes: Mapping[str, int], found: Mapping[str, Tensor]
+    name: str, spec: GraphSpec, sizes: Mapping[str, int], outputs: Mapping[str, Tensor]
 ) -> None:
     """Names, axes, shapes and types of what a graph gave.
 
     Raises: NamesError, AxesError, ShapesError or DtypesError.
     """
     expected = [tensor.name for tensor in spec.outputs]
-    if sorted(found) != sorted(expected):
+    if sorted(outputs) != sorted(expected):
         raise NamesError(
-            f"{name}'s {spec.name} gives {', '.join(found)}, not {', '.join(expected)}"
+            f"{name}'s {spec.name} gives {', '.join(outputs)}, not {', '.join(expected)}"
         )
     for tensor in spec.outputs:
-        shape, wanted = tuple(found[tensor.name].shape), tensor.shape(sizes)
+        shape, wanted = tuple(outputs[tensor.name].shape), tensor.shape(sizes)
         fixed = [
             (size, axis) for size, axis in zip(shape, tensor.axes, strict=False) if axis != size
         ]
@@ -69,13 +69,13 @@ def check_outputs(
                 f"{tensor.axes}"
             )
     for tensor in spec.outputs:
-        shape, wanted = tuple(found[tensor.name].shape), tensor.shape(sizes)
+        shape, wanted = tuple(outputs[tensor.name].shape), tensor.shape(sizes)
         if shape != wanted:
             raise ShapesError(
                 f"{name}'s {spec.name} gives {tensor.name} of shape {shape}, not {wanted}"
             )
     for tensor in spec.outputs:
-        dtype = str(found[tensor.name].dtype).removeprefix("torch.")
+        dtype = str(outputs[tensor.name].dtype).removeprefix("torch.")
         if dtype != tensor.dtype:
             raise DtypesError(
                 f"{name}'s {spec.name} gives {tensor.name} in {dtype}, not {tensor.dtype}"
@@ -102,7 +102,7 @@ def clean_of(
 
 
 def step_inputs(noisy: Tensor, modulation: Tensor, guidance: float) -> Tensors:
-    """What a step has beside the speaker."""
+    """The inputs of a step beside the speaker."""
     return {NOISY: noisy, MODULATION: modulation, GUIDANCE: torch.tensor(guidance)}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import onnx
 import torch
 
-from mreactor_export.precision import FP32, emulate, precision_of
+from mreactor_export.precision import FP32, dtype_of, emulate
 from mreactor_ref.config import ModelConfig
 from mreactor_runtime.bundle import SessionOptions
 from mreactor_runtime.engines.engine import Engine
@@ -29,7 +29,7 @@ class Candidates:
 
 
 def open_candidates(
-    files: Mapping[str, bytes],
+    onnx_files: Mapping[str, bytes],
     config: ModelConfig,
     dtype: str = FP32,
     session: SessionOptions | None = None,
@@ -42,19 +42,19 @@ def open_candidates(
     that is half rounded as the type rounds it.
 
     Args:
-        files: graph name -> ONNX bytes. session: how ONNX Runtime opens them.
+        onnx_files: graph name -> ONNX bytes. session: how ONNX Runtime opens them.
     Raises: UsageError: onnxruntime is not installed. IntegrityError: a graph does not open.
     """
     engines: dict[str, Engine] = {}
     notes: list[str] = []
     session = session or SessionOptions()
     if dtype == FP32:
-        engines[ONNX] = OnnxRuntimeEngine(files, config, CPU, threads, session)
+        engines[ONNX] = OnnxRuntimeEngine(onnx_files, config, CPU, threads, session)
     else:
         plain = replace(session, graph_optimization_level="ORT_DISABLE_ALL")
         wide = {
-            name: content if precision_of(name, dtype) == FP32 else _emulated(content)
-            for name, content in files.items()
+            name: content if dtype_of(name, dtype) == FP32 else _emulated(content)
+            for name, content in onnx_files.items()
         }
         engines[EMULATED] = OnnxRuntimeEngine(wide, config, CPU, threads, plain)
         notes.append(
@@ -63,9 +63,9 @@ def open_candidates(
     if importlib.util.find_spec(OPENVINO) is None:
         notes.append("openvino is not installed: no independent engine")
     else:
-        engines[OPENVINO] = OpenVinoEngine(files, config, CPU, threads)
+        engines[OPENVINO] = OpenVinoEngine(onnx_files, config, CPU, threads)
     if torch.cuda.is_available() and has_provider(CUDA):
-        engines[ON_CUDA] = OnnxRuntimeEngine(files, config, CUDA, None, session)
+        engines[ON_CUDA] = OnnxRuntimeEngine(onnx_files, config, CUDA, None, session)
     else:
         notes.append("no GPU, or no onnxruntime for it: nothing was run on CUDA")
     return Candidates(engines, tuple(notes))

@@ -1,4 +1,4 @@
-"""At which sizes figures are taken: those of every export, and the whole product.
+"""The cases of a proof, sizes and trajectories: those of every export, and the whole product.
 
 The cases of an export are a part of the whole product, with the same inputs: the figures of one
 are reproduced by the other.
@@ -71,7 +71,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Cases:
-    """All that a proof runs.
+    """All cases of a proof.
 
     Attributes:
         steps: sizes of single calls. rows: sizes of batches whose rows are run alone, and of

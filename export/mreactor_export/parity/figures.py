@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mreactor_export.to_onnx import ExportError
 
-FLOAT64, FLOAT32, ITSELF = "float64", "float32", "itself"  # what a figure is held against
+FLOAT64, ITSELF = "float64", "itself"  # what a figure is held against, beside "float32"
 STEP, LAYER, TRAJECTORY = "step", "layer", "trajectory"
 ROWS, EQUAL, PADDING, METRIC = "rows", "equal rows", "padding", "metric"
 RANDOM = "random"  # features that no clip gave
@@ -21,7 +21,7 @@ COMMAND = "mreactor-export --verify BUNDLE"
 
 
 def verify_command(bundle: Path, model: str | Path | None = None, thorough: bool = False) -> str:
-    """What reproduces a report; `model` where it is not the one that the bundle names."""
+    """The command of a report; `model` where it is not the one that the bundle names."""
     words = ["mreactor-export", "--verify", str(bundle)]
     words += [] if model is None else ["--model", str(model)]
     return shlex.join([*words, *(["--thorough"] if thorough else [])])
@@ -69,7 +69,7 @@ FAULTS = (RunError, NamesError, AxesError, ShapesError, DtypesError)  # in the o
 
 
 @dataclass(frozen=True)
-class Error:
+class Deviation:
     """How far two tensors are apart: the largest difference, and L2 of all over L2 of the norm."""
 
     maximum: float
@@ -77,8 +77,8 @@ class Error:
 
 
 @dataclass(frozen=True)
-class About:
-    """What a figure is of.
+class FigureLabel:
+    """The label of a figure: the engine, the check, and its case.
 
     Attributes:
         engine: the candidate's name.
@@ -111,22 +111,22 @@ class About:
 
 
 @dataclass(frozen=True)
-class Figure(About):
+class Figure(FigureLabel):
     """One comparison: what, at which sizes, how far apart, and how far it may be.
 
     Attributes:
-        errors: FLOAT64, FLOAT32 or ITSELF -> error.
+        errors: FLOAT64, "float32" or ITSELF -> deviation.
         bound: of the relative errors.
         fault: why there is nothing to compare.
     """
 
-    errors: Mapping[str, Error] = field(default_factory=dict)
+    errors: Mapping[str, Deviation] = field(default_factory=dict)
     bound: float = 0.0
     fault: ParityError | None = None
 
     @property
     def maximum(self) -> float:
-        """The largest of the absolute errors; NaN where one is, or where there is none."""
+        """The largest absolute error; NaN where one is, or where there is none."""
         return _largest(error.maximum for error in self.errors.values())
 
     @property
@@ -146,14 +146,7 @@ class Figure(About):
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: there it is null."""
         return {
-            "engine": self.engine,
-            "check": self.check,
-            "what": self.what,
-            "clips": self.clips,
-            "reactions": self.reactions,
-            "frames": self.frames,
-            "guidance": self.guidance,
-            "features": self.features,
+            **{one.name: getattr(self, one.name) for one in fields(FigureLabel)},
             "errors": {
                 against: {"maximum": _number(e.maximum), "relative": _number(e.relative)}
                 for against, e in self.errors.items()
@@ -168,18 +161,18 @@ class Figure(About):
 class Curve:
     """The relative L2 error of the clean sample at each step of a trajectory, against float64."""
 
-    about: About
+    label: FigureLabel
     errors: tuple[float, ...]
     bound: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "engine": self.about.engine,
-            "what": self.about.what,
-            "size": self.about.size,
-            "guidance": self.about.guidance,
-            "features": self.about.features,
+            "engine": self.label.engine,
+            "what": self.label.what,
+            "size": self.label.size,
+            "guidance": self.label.guidance,
+            "features": self.label.features,
             "errors": [_number(error) for error in self.errors],
             "bound": self.bound,
         }
@@ -245,43 +238,44 @@ class Row:
 
 def rows(report: Report) -> list[Row]:
     """The figures by engine, and by what they are of, in the order they were taken."""
-    held: dict[tuple[str, str, str], list[Figure]] = {}
+    groups: dict[tuple[str, str, str], list[Figure]] = {}
     for figure in report.figures:
-        held.setdefault((figure.engine, figure.check, figure.row), []).append(figure)
-    return [Row(engine, name, tuple(figures)) for (engine, _, name), figures in held.items()]
+        groups.setdefault((figure.engine, figure.check, figure.row), []).append(figure)
+    return [Row(engine, name, tuple(figures)) for (engine, _, name), figures in groups.items()]
 
 
-def compare(found: Tensor, expected: Tensor) -> Error:
+def compare(found: Tensor, expected: Tensor) -> Deviation:
     """Largest absolute and relative L2 error of two tensors of one shape, in float64."""
     error = found.double() - expected.double()
     size = expected.double().norm().item()
     relative = error.norm().item() / (size or 1.0)
-    return Error(error.abs().max().item(), relative)
+    return Deviation(error.abs().max().item(), relative)
 
 
-def take(
-    about: About, bound: float, compared: Callable[[], Iterable[tuple[str, Tensor, Tensor]]]
+def compare_all(
+    label: FigureLabel, bound: float, pairs: Callable[[], Iterable[tuple[str, Tensor, Tensor]]]
 ) -> Figure:
-    """A figure of what `compared` gives: (against, found, expected), each pair of one shape.
+    """The figure of some pairs of tensors: (against, found, expected), each pair of one shape.
 
-    The worst error against each counts. A ParityError that it raises becomes the figure's fault.
+    The worst deviation from each reference counts. A ParityError that `pairs` raises becomes the
+    figure's fault.
     """
-    errors: dict[str, Error] = {}
+    worst: dict[str, Deviation] = {}
     try:
-        for against, found, expected in compared():
-            error, known = compare(found, expected), errors.get(against, Error(0.0, 0.0))
-            errors[against] = Error(
-                _largest((known.maximum, error.maximum)), _largest((known.relative, error.relative))
+        for against, found, expected in pairs():
+            one, other = compare(found, expected), worst.get(against, Deviation(0.0, 0.0))
+            worst[against] = Deviation(
+                _largest((other.maximum, one.maximum)), _largest((other.relative, one.relative))
             )
     except ParityError as fault:
-        return Figure(**vars(about), bound=bound, fault=fault)
-    return Figure(**vars(about), errors=errors, bound=bound)
+        return Figure(**vars(label), bound=bound, fault=fault)
+    return Figure(**vars(label), errors=worst, bound=bound)
 
 
 def _largest(numbers: Iterable[float]) -> float:
     """The largest number, or NaN where there is one, or none at all: `max` may lose it."""
-    held = list(numbers)
-    return math.nan if not held or any(map(math.isnan, held)) else max(held)
+    values = list(numbers)
+    return math.nan if not values or any(map(math.isnan, values)) else max(values)
 
 
 def _number(value: float) -> float | None:
@@ -291,8 +285,8 @@ def _number(value: float) -> float | None:
 def _failure(failed: tuple[Figure, ...], count: int) -> ParityError:
     faults = [figure.fault for figure in failed if figure.fault is not None]
     for kind in FAULTS:
-        if found := [fault for fault in faults if isinstance(fault, kind)]:
-            return kind(f"{found[0].problem}; {len(failed)} of {count} figures failed")
+        if first := next((fault for fault in faults if isinstance(fault, kind)), None):
+            return kind(f"{first.problem}; {len(failed)} of {count} figures failed")
     worst = max(failed, key=lambda figure: figure.excess)
     kind = MetricsError if all(figure.check == METRIC for figure in failed) else ValuesError
     scale = "" if worst.guidance is None else f", guidance {worst.guidance:g}"

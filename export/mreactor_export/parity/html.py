@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from mreactor_export.parity.figures import Curve, Figure, Report, rows
 from mreactor_runtime.report.page import (
@@ -21,7 +20,6 @@ from mreactor_runtime.report.page import (
     svg_text,
     table,
 )
-from mreactor_runtime.run.outputs import write_whole
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 760, 300, 60, 10, 36, 12  # of a plot, pixels
 LEAST, MOST = 1e-9, 1e2  # of what a plot shows: no error at all has no logarithm
@@ -29,11 +27,6 @@ ABOUT = (
     "Relative errors are L2 of the difference over L2 of what is expected. Sizes are clips x "
     "reactions x frames."
 )
-
-
-def write_html(report: Report, path: Path) -> None:
-    """Write the report as a page, whole or not at all. Raises: OSError."""
-    write_whole(Path(path), page(report).encode())
 
 
 def page(report: Report) -> str:
@@ -85,7 +78,7 @@ WORDS = (0, 3, 4, 8)  # columns of CELLS, by place
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
-    """What both tables say of a figure; where it was held against two, both errors."""
+    """The cells of a figure in both tables; where it was held against two, both errors."""
     errors = figure.errors.values()
     return (
         "ok" if figure.passed else "FAILED",
@@ -102,10 +95,10 @@ def _cells(figure: Figure) -> tuple[str, ...]:
 
 def _plots(curves: Sequence[Curve]) -> Iterable[str]:
     """A plot for each engine and number of steps."""
-    held: dict[tuple[str, int], list[Curve]] = {}
+    plots: dict[tuple[str, int], list[Curve]] = {}
     for curve in curves:
-        held.setdefault((curve.about.engine, len(curve.errors)), []).append(curve)
-    for (engine, steps), some in held.items():
+        plots.setdefault((curve.label.engine, len(curve.errors)), []).append(curve)
+    for (engine, steps), some in plots.items():
         yield section(f"{engine}, {steps} steps", plot(some), level=3)
 
 
@@ -147,5 +140,5 @@ def plot(curves: Sequence[Curve]) -> str:
 
 
 def _name(curve: Curve) -> str:
-    about = curve.about
-    return f"{about.what}, {about.size}, guidance {about.guidance:g}, {about.features}"
+    label = curve.label
+    return f"{label.what}, {label.size}, guidance {label.guidance:g}, {label.features}"

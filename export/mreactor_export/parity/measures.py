@@ -1,4 +1,4 @@
-"""What the error of an engine does to the challenge's measures, on simulated dyads."""
+"""Figures of the challenge's measures: an engine's against the reference's, on simulated dyads."""
 
 from __future__ import annotations
 
@@ -13,63 +13,64 @@ from mreactor_export.parity.clips import Scored, dyads
 from mreactor_export.parity.figures import (
     FLOAT64,
     METRIC,
-    Error,
+    Deviation,
     Figure,
     ParityError,
 )
-from mreactor_export.parity.reference import step_graph
-from mreactor_export.parity.rig import Rig
+from mreactor_export.parity.setup import Setup
 from mreactor_export.parity.speakers import clip_speaker
-from mreactor_export.parity.trajectories import engine_path, reference_path, table_of
+from mreactor_export.parity.trajectories import sample_engine, sample_reference, table_of
 from mreactor_ref.metrics.appropriateness import frcorr, frdist
 from mreactor_ref.metrics.diversity import frdiv, frvar
 from mreactor_ref.model import to_reaction
 from mreactor_ref.schedule import Solver
 from mreactor_ref.signals import REACTION_ATTRIBUTES, Array
+from mreactor_runtime.engines.reference import step_graph
 
 SAMPLES = 2  # reactions of each speaker
 DEFAULTS = Solver()  # of a bundle
 FEATURES = "simulated dyads"
 
 
-def metric_figures(rig: Rig, note: Callable[[str], None]) -> Iterator[Figure]:
+def metric_figures(setup: Setup, note: Callable[[str], None]) -> Iterator[Figure]:
     """FRCorr, FRDist, FRDiv and FRVar of an engine's reactions against the reference's own.
 
     Args:
         note: hears what the simulated speakers lack.
     """
-    for count, most in rig.cases.dyads:
-        scored, lack = dyads(rig.model.config, count)
+    for count, most in setup.cases.dyads:
+        scored, lack = dyads(setup.model.config, count)
         if lack:
             note(lack)
         frames = min(most, *(dyad.clip.frames for dyad in scored))
         sizes = Sizes(count, SAMPLES, frames)
-        speaker = clip_speaker(rig.model, [dyad.clip for dyad in scored], sizes)
-        table = table_of(rig.model.config.train_steps, DEFAULTS.steps, DEFAULT)
+        speaker = clip_speaker(setup.model, [dyad.clip for dyad in scored], sizes)
+        table = table_of(setup.model.config.train_steps, DEFAULTS.steps, DEFAULT)
         guidance = DEFAULTS.guidance_scale
-        given = speaker, sizes, table, guidance
-        expected = measures(natural(rig, reference_path(rig.exact, *given).end), scored)
-        for name, engine in rig.engines(frames):
-            fault, found = None, dict.fromkeys(expected, 0.0)
+        inputs = speaker, sizes, table, guidance
+        expected = measures(natural(setup, sample_reference(setup.exact, *inputs).end), scored)
+        for name, engine in setup.engines(frames):
+            fault, scores = None, dict.fromkeys(expected, 0.0)
             try:
-                found = measures(natural(rig, engine_path(rig, name, engine, *given).end), scored)
+                end = sample_engine(setup, name, engine, *inputs).end
+                scores = measures(natural(setup, end), scored)
             except ParityError as error:
                 fault = error
             for what, value in expected.items():
-                about = replace(rig.about(name, METRIC, what, sizes, guidance), features=FEATURES)
-                change = abs(found[what] - value)
-                errors = {FLOAT64: Error(change, change / (abs(value) or 1.0))}
+                label = replace(setup.label(name, METRIC, what, sizes, guidance), features=FEATURES)
+                change = abs(scores[what] - value)
+                errors = {FLOAT64: Deviation(change, change / (abs(value) or 1.0))}
                 yield Figure(
-                    **vars(about),
+                    **vars(label),
                     errors={} if fault else errors,
-                    bound=rig.bound(METRIC, step_graph(guidance)),
+                    bound=setup.bound(METRIC, step_graph(guidance)),
                     fault=fault,
                 )
 
 
-def natural(rig: Rig, clean: Tensor) -> Array:
+def natural(setup: Setup, clean: Tensor) -> Array:
     """The attributes (B, S, T, 25) of standardised reactions (B, S, T, 83), in their ranges."""
-    standard = rig.model.reaction
+    standard = setup.model.reaction
     reaction = to_reaction(clean.double(), standard.mean.double(), standard.std.double())
     return reaction[..., REACTION_ATTRIBUTES].numpy()
 

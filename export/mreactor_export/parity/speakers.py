@@ -12,7 +12,7 @@ from mreactor_ref.model import Batch, MReactor
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.perception import WORDS
 from mreactor_ref.signals import REACTION, STREAMS, SpeakerClip
-from mreactor_runtime.tensors import ENCODER, MASK, PRESENT, GraphSpec, example_inputs, graphs
+from mreactor_runtime.tensors import ENCODER, MASK, PRESENT, GraphSpec, example_inputs, graph_specs
 
 Tensors = dict[str, Tensor]
 
@@ -28,7 +28,7 @@ def random_speaker(model: MReactor, sizes: Sizes) -> Tensors:
     Streams are normal with the mean and deviation of the training data, channel by channel: many
     deviations away an attention takes one frame for all, and its error says nothing of a run.
     """
-    spec, seed = graphs(model.config)[ENCODER], sizes.seed
+    spec, seed = graph_specs(model.config)[ENCODER], sizes.seed
     for turn in range(TRIES):
         speaker = example_inputs(spec, sizes.symbols(), seed + turn * 10**9)
         # Examples always have sound: here another stream is always there at each size.
@@ -56,17 +56,17 @@ def clip_speaker(model: MReactor, clips: list[SpeakerClip], sizes: Sizes) -> Ten
     Args:
         sizes: as many clips as there are, and no more frames than the shortest has.
     """
-    speaker = example_inputs(graphs(model.config)[ENCODER], sizes.symbols(), sizes.seed)
+    speaker = example_inputs(graph_specs(model.config)[ENCODER], sizes.symbols(), sizes.seed)
     speaker[MASK] = torch.ones_like(speaker[MASK])
-    given = [[getattr(clip, name) for name in STREAMS] for clip in clips]
-    speaker[PRESENT] = torch.tensor([[float(s is not None) for s in row] for row in given])
+    streams = [[getattr(clip, name) for name in STREAMS] for clip in clips]
+    speaker[PRESENT] = torch.tensor([[float(s is not None) for s in row] for row in streams])
     for i, name in enumerate(STREAMS):
         speaker[name] = torch.stack(
             [
                 torch.zeros_like(speaker[name][b])
                 if row[i] is None
                 else torch.as_tensor(row[i][: sizes.frames], dtype=torch.float32)
-                for b, row in enumerate(given)
+                for b, row in enumerate(streams)
             ]
         )
     return speaker

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mreactor_export.parity.calls import call, clean_of, step_inputs
 from mreactor_export.parity.cases import GUIDANCE, Sizes
-from mreactor_export.parity.figures import EQUAL, ITSELF, PADDING, ROWS, STEP, Figure, take
-from mreactor_export.parity.rig import Rig
+from mreactor_export.parity.figures import EQUAL, ITSELF, PADDING, ROWS, STEP, Figure, compare_all
+from mreactor_export.parity.setup import Setup
 from mreactor_export.parity.speakers import Tensors, noise, padded, part, random_speaker
 from mreactor_ref.denoiser import guide
 from mreactor_runtime.engines.engine import Engine
@@ -35,39 +35,38 @@ OTHER_CONTENT = 3.0  # what padded frames are filled with, in deviations
 Compared = Iterator[tuple[str, Tensor, Tensor]]
 
 
-def step_figures(rig: Rig) -> Iterator[Figure]:
+def step_figures(setup: Setup) -> Iterator[Figure]:
     """Every graph at every size: one call each, all engines and references on the same inputs."""
-    for sizes in rig.cases.steps:
-        speaker = random_speaker(rig.model, sizes)
-        yield from _once(rig, ENCODER, sizes, speaker)
+    for sizes in setup.cases.steps:
+        speaker = random_speaker(setup.model, sizes)
+        yield from _once(setup, ENCODER, sizes, speaker)
         timesteps = {TIMESTEP: torch.tensor(TIMESTEPS)}
-        yield from _once(rig, MODULATOR, sizes, timesteps)
+        yield from _once(setup, MODULATOR, sizes, timesteps)
         timestep = TIMESTEPS[sizes.seed % len(TIMESTEPS)]
-        context = {name: x.float() for name, x in rig.exact.encode(speaker).items()}
-        step = step_inputs(noise(sizes), rig.modulation(timestep), 1.0)
+        context = {name: x.float() for name, x in setup.exact.run(ENCODER, speaker).items()}
+        step = step_inputs(noise(sizes), setup.modulation(timestep), 1.0)
         inputs = {**context, **step, MASK: speaker[MASK]}
-        branches = {r.name: r.branches(inputs) for r in rig.references}
+        branches = {r.name: r.branches(inputs) for r in setup.references}
         for scale in (None, *GUIDANCE):
-            yield from _step(rig, sizes, inputs, branches, scale)
+            yield from _step(setup, sizes, inputs, branches, scale)
 
 
-def _once(rig: Rig, graph: str, sizes: Sizes, inputs: Tensors) -> Iterator[Figure]:
+def _once(setup: Setup, graph: str, sizes: Sizes, inputs: Tensors) -> Iterator[Figure]:
     """A graph that is no step."""
-    run = "encode" if graph == ENCODER else "modulate"
-    expected = {r.name: getattr(r, run)(inputs) for r in rig.references}
-    for name, engine in rig.engines(sizes.frames):
+    expected = {r.name: r.run(graph, inputs) for r in setup.references}
+    for name, engine in setup.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
-            found = call(engine, name, rig.specs[graph], inputs)
+            found = call(engine, name, setup.specs[graph], inputs)
             for against, outputs in expected.items():
                 yield from ((against, found[key], outputs[key]) for key in outputs)
 
-        about = rig.about(name, STEP, graph, sizes)
-        yield take(about, rig.bound(STEP, graph), compared)
+        label = setup.label(name, STEP, graph, sizes)
+        yield compare_all(label, setup.bound(STEP, graph), compared)
 
 
 def _step(
-    rig: Rig,
+    setup: Setup,
     sizes: Sizes,
     inputs: Tensors,
     branches: dict[str, tuple[Tensor, Tensor]],
@@ -75,38 +74,44 @@ def _step(
 ) -> Iterator[Figure]:
     """One step at a scale of guidance; None is the graph without the branch that it needs."""
     graph = CONDITIONAL if scale is None else DENOISER
-    given = inputs if scale is None else inputs | {"guidance": torch.tensor(scale)}
-    for name, engine in rig.engines(sizes.frames):
+    step = inputs if scale is None else inputs | {"guidance": torch.tensor(scale)}
+    for name, engine in setup.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
-            (found,) = call(engine, name, rig.specs[graph], given).values()
+            (found,) = call(engine, name, setup.specs[graph], step).values()
             for against, (without, with_speaker) in branches.items():
                 wanted = with_speaker if scale is None else guide(without, with_speaker, scale)
                 yield against, found, wanted
 
-        about = rig.about(name, STEP, graph, sizes, scale)
-        yield take(about, rig.bound(STEP, graph), compared)
+        label = setup.label(name, STEP, graph, sizes, scale)
+        yield compare_all(label, setup.bound(STEP, graph), compared)
 
 
-def row_figures(rig: Rig) -> Iterator[Figure]:
+def row_figures(setup: Setup) -> Iterator[Figure]:
     """Batches from the streams to the clean sample: each row alone, and rows that are equal."""
-    for sizes in rig.cases.rows:
-        speaker, start = random_speaker(rig.model, sizes), noise(sizes)
-        for name, engine in rig.engines(sizes.frames):
+    for sizes in setup.cases.rows:
+        speaker, start = random_speaker(setup.model, sizes), noise(sizes)
+        for name, engine in setup.engines(sizes.frames):
             for graph in STEPPING:
-                yield _rows(rig, name, engine, graph, sizes, speaker, start)
-                yield _equal(rig, name, engine, graph, sizes, speaker, start)
+                yield _rows(setup, name, engine, graph, sizes, speaker, start)
+                yield _equal(setup, name, engine, graph, sizes, speaker, start)
 
 
 def _rows(
-    rig: Rig, name: str, engine: Engine, graph: str, sizes: Sizes, speaker: Tensors, start: Tensor
+    setup: Setup,
+    name: str,
+    engine: Engine,
+    graph: str,
+    sizes: Sizes,
+    speaker: Tensors,
+    start: Tensor,
 ) -> Figure:
     """Every row, one clip's one reaction, in the batch and alone."""
-    spec, modulation = rig.specs[ENCODER], rig.modulation(500)
+    spec, modulation = setup.specs[ENCODER], setup.modulation(500)
 
-    def clean(given: Tensors, noisy: Tensor) -> Tensor:
+    def clean(streams: Tensors, noisy: Tensor) -> Tensor:
         step = step_inputs(noisy, modulation, ROW_GUIDANCE)
-        return clean_of(engine, name, rig.specs, graph, given, step)
+        return clean_of(engine, name, setup.specs, graph, streams, step)
 
     def compared() -> Compared:
         batch = clean(speaker, start)
@@ -117,69 +122,79 @@ def _rows(
                 yield ITSELF, batch[b, s], found[0, 0]
 
     scale = ROW_GUIDANCE if graph == DENOISER else None
-    return take(rig.about(name, ROWS, graph, sizes, scale), rig.bound(STEP, graph), compared)
+    return compare_all(
+        setup.label(name, ROWS, graph, sizes, scale), setup.bound(STEP, graph), compared
+    )
 
 
 def _equal(
-    rig: Rig, name: str, engine: Engine, graph: str, sizes: Sizes, speaker: Tensors, start: Tensor
+    setup: Setup,
+    name: str,
+    engine: Engine,
+    graph: str,
+    sizes: Sizes,
+    speaker: Tensors,
+    start: Tensor,
 ) -> Figure:
     """A batch of one clip and one reaction again and again: every row against the first."""
-    spec = rig.specs[ENCODER]
+    spec = setup.specs[ENCODER]
     same = part(speaker, spec, "B", [sizes.clips - 1] * sizes.clips)
     same = part(same, spec, "S", [0] * sizes.reactions)
     noisy = start[:1, :1].repeat(sizes.clips, sizes.reactions, 1, 1)
 
     def compared() -> Compared:
-        step = step_inputs(noisy, rig.modulation(500), ROW_GUIDANCE)
-        clean = clean_of(engine, name, rig.specs, graph, same, step)
+        step = step_inputs(noisy, setup.modulation(500), ROW_GUIDANCE)
+        clean = clean_of(engine, name, setup.specs, graph, same, step)
         yield ITSELF, clean, clean[:1, :1].expand_as(clean)
 
     scale = ROW_GUIDANCE if graph == DENOISER else None
-    return take(rig.about(name, EQUAL, graph, sizes, scale), rig.bound(STEP, graph), compared)
+    return compare_all(
+        setup.label(name, EQUAL, graph, sizes, scale), setup.bound(STEP, graph), compared
+    )
 
 
-def padding_figures(rig: Rig) -> Iterator[Figure]:
+def padding_figures(setup: Setup) -> Iterator[Figure]:
     """A clip padded in a batch: against the references' unpadded, whatever the padding holds."""
-    for own, longer in rig.cases.padding:
+    for frames, longer in setup.cases.padding:
         for graph in STEPPING:
-            yield from _padding(rig, graph, own, longer)
+            yield from _padding(setup, graph, frames, longer)
 
 
-def _padding(rig: Rig, graph: str, own: int, longer: int) -> Iterator[Figure]:
-    spec, modulation = rig.specs[ENCODER], rig.modulation(500)
+def _padding(setup: Setup, graph: str, frames: int, longer: int) -> Iterator[Figure]:
+    spec, modulation = setup.specs[ENCODER], setup.modulation(500)
     scale = ROW_GUIDANCE if graph == DENOISER else 1.0
-    alone, other = (random_speaker(rig.model, Sizes(1, 2, t)) for t in (own, longer))
+    alone, other = (random_speaker(setup.model, Sizes(1, 2, t)) for t in (frames, longer))
     long = padded(alone, spec, longer)
     batch = {key: torch.cat((other[key], long[key])) for key in long}
-    filled = _fill(batch, 1, own)
+    filled = _fill(batch, 1, frames)
     start = noise(Sizes(2, 2, longer))
-    short = step_inputs(start[1:, :, :own].contiguous(), modulation, scale)
+    short = step_inputs(start[1:, :, :frames].contiguous(), modulation, scale)
     expected = {}
-    for reference in rig.references:
-        context = reference.encode(alone)
+    for reference in setup.references:
+        context = reference.run(ENCODER, alone)
         expected[reference.name] = reference.clean({**context, **short, MASK: alone[MASK]}, scale)
     noisy = start.clone()
-    noisy[1, :, own:] = OTHER_CONTENT
-    for name, engine in rig.engines(longer):
+    noisy[1, :, frames:] = OTHER_CONTENT
+    for name, engine in setup.engines(longer):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
             for speaker, noise_given in ((batch, start), (filled, noisy)):
                 step = step_inputs(noise_given, modulation, scale)
-                found = clean_of(engine, name, rig.specs, graph, speaker, step)
+                found = clean_of(engine, name, setup.specs, graph, speaker, step)
                 for against, wanted in expected.items():
-                    yield against, found[1:, :, :own], wanted
+                    yield against, found[1:, :, :frames], wanted
 
-        about = rig.about(
-            name, PADDING, graph, Sizes(2, 2, own), scale if graph == DENOISER else None
+        label = setup.label(
+            name, PADDING, graph, Sizes(2, 2, frames), scale if graph == DENOISER else None
         )
-        yield take(about, rig.bound(STEP, graph), compared)
+        yield compare_all(label, setup.bound(STEP, graph), compared)
 
 
-def _fill(speaker: Tensors, row: int, own: int) -> Tensors:
+def _fill(speaker: Tensors, row: int, frames: int) -> Tensors:
     """The padded frames of a clip with something in them: no real frame may see it."""
     filled = {name: x.clone() for name, x in speaker.items()}
     for name in ("sound", "words", "coefficients", "attributes"):
-        filled[name][row, own:] = OTHER_CONTENT
-    filled["emotion"][row, :, own:] = 1
-    filled["affect"][row, :, own:] = 1.0
+        filled[name][row, frames:] = OTHER_CONTENT
+    filled["emotion"][row, :, frames:] = 1
+    filled["affect"][row, :, frames:] = 1.0
     return filled

@@ -14,26 +14,27 @@ from mreactor_export.parity.cases import Sizes, Solver, Trajectory
 from mreactor_export.parity.figures import (
     FLOAT64,
     TRAJECTORY,
-    About,
     Curve,
     Figure,
+    FigureLabel,
     ParityError,
     compare,
-    take,
+    compare_all,
 )
-from mreactor_export.parity.reference import Reference, step_graph
-from mreactor_export.parity.rig import Rig
+from mreactor_export.parity.reference import Reference
+from mreactor_export.parity.setup import Setup
 from mreactor_export.parity.speakers import Tensors, clip_speaker, noise, random_speaker
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import LOG_SNR, SolverTable, solver_table
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.engines.reference import step_graph
 from mreactor_runtime.tensors import CONDITION, ENCODER, KEYS, MASK, MODULATION, MODULATOR, TIMESTEP
 
 
 @dataclass(frozen=True)
-class Path:
-    """A trajectory: the end, and the clean samples that each step predicted, (B, S, T, 83)."""
+class Sampled:
+    """A sampled trajectory: its end, and the clean sample at each step, (B, S, T, 83) each."""
 
     end: Tensor
     clean: tuple[Tensor, ...]
@@ -45,112 +46,115 @@ def table_of(model_steps: int, steps: int, solver: Solver) -> SolverTable:
     return solver_table(names[0], steps, model_steps, timestep_spacing=spacing)
 
 
-def walk(
+def sample_steps(
     denoise: Callable[[Tensor, int], Tensor], sizes: Sizes, table: SolverTable, dtype: torch.dtype
-) -> Path:
+) -> Sampled:
     """The reference's own loop over any `denoise`, with the noise of the sizes."""
-    seen: list[Tensor] = []
+    clean: list[Tensor] = []
 
     def remember(x: Tensor, i: int) -> Tensor:
-        seen.append(denoise(x, i))
-        return seen[-1]
+        clean.append(denoise(x, i))
+        return clean[-1]
 
     end = sample(remember, noise(sizes).to(dtype), table, lambda i: noise(sizes, i).to(dtype))
-    return Path(end, tuple(seen))
+    return Sampled(end, tuple(clean))
 
 
-def reference_path(
+def sample_reference(
     reference: Reference, speaker: Tensors, sizes: Sizes, table: SolverTable, guidance: float
-) -> Path:
+) -> Sampled:
     """A trajectory of the reference, all in its type."""
-    context = reference.encode(speaker)
+    context = reference.run(ENCODER, speaker)
     timesteps = torch.from_numpy(table.timesteps.copy())
-    modulation = reference.modulate({TIMESTEP: timesteps})[MODULATION]
+    modulation = reference.run(MODULATOR, {TIMESTEP: timesteps})[MODULATION]
 
     def denoise(x: Tensor, i: int) -> Tensor:
         step = step_inputs(x, modulation[i], guidance)
         return reference.clean({**context, **step, MASK: speaker[MASK]}, guidance)
 
-    return walk(denoise, sizes, table, reference.dtype)
+    return sample_steps(denoise, sizes, table, reference.dtype)
 
 
-def engine_path(
-    rig: Rig,
+def sample_engine(
+    setup: Setup,
     name: str,
     engine: Engine,
     speaker: Tensors,
     sizes: Sizes,
     table: SolverTable,
     guidance: float,
-) -> Path:
+) -> Sampled:
     """A trajectory of an engine as a run makes it: without guidance by the graph without.
 
     Raises: ParityError as `call` does.
     """
-    context = call(engine, name, rig.specs[ENCODER], speaker)
+    context = call(engine, name, setup.specs[ENCODER], speaker)
     if KEYS in context:
         context.pop(CONDITION, None)
     timesteps = {TIMESTEP: torch.from_numpy(table.timesteps.copy())}
-    modulation = call(engine, name, rig.specs[MODULATOR], timesteps)[MODULATION]
-    held = {k: x.to(engine.device) for k, x in {**context, MASK: speaker[MASK]}.items()}
-    spec = rig.specs[step_graph(guidance)]
+    modulation = call(engine, name, setup.specs[MODULATOR], timesteps)[MODULATION]
+    shared = {k: x.to(engine.device) for k, x in {**context, MASK: speaker[MASK]}.items()}
+    spec = setup.specs[step_graph(guidance)]
 
     def denoise(x: Tensor, i: int) -> Tensor:
-        (clean,) = call(engine, name, spec, held | step_inputs(x, modulation[i], guidance)).values()
+        step = step_inputs(x, modulation[i], guidance)
+        (clean,) = call(engine, name, spec, shared | step).values()
         return clean
 
-    return walk(denoise, sizes, table, torch.float32)
+    return sample_steps(denoise, sizes, table, torch.float32)
 
 
 def trajectory_figures(
-    rig: Rig, clips: Sequence[SpeakerClip], curve: Callable[[Curve], None]
+    setup: Setup, clips: Sequence[SpeakerClip], curve: Callable[[Curve], None]
 ) -> Iterator[Figure]:
     """Trajectories from random features, then from those of clips.
 
     Args:
         curve: hears the error over the steps of each trajectory, once for all names of a solver.
     """
-    for case in rig.cases.trajectories:
-        speaker = random_speaker(rig.model, case.sizes)
-        yield from _figures(rig, case, speaker, None, curve)
-    for count, most in rig.cases.clips if clips else ():
+    for case in setup.cases.trajectories:
+        speaker = random_speaker(setup.model, case.sizes)
+        yield from _figures(setup, case, speaker, None, curve)
+    for count, most in setup.cases.clips if clips else ():
         some = clips[:count]
-        for turn, (steps, solver, guidance) in enumerate(rig.cases.real):
+        for turn, (steps, solver, guidance) in enumerate(setup.cases.real):
             clip = some[turn % len(some)]
             sizes = Sizes(1, 1, min(clip.frames, most))
-            speaker = clip_speaker(rig.model, [clip], sizes)
+            speaker = clip_speaker(setup.model, [clip], sizes)
             case = Trajectory(sizes, steps, solver, guidance)
-            yield from _figures(rig, case, speaker, clip.id, curve)
+            yield from _figures(setup, case, speaker, clip.id, curve)
 
 
 def _figures(
-    rig: Rig,
+    setup: Setup,
     case: Trajectory,
     speaker: Tensors,
     clip: str | None,
     curve: Callable[[Curve], None],
 ) -> Iterator[Figure]:
-    table = table_of(rig.model.config.train_steps, case.steps, case.solver)
-    mask, bound = speaker[MASK], rig.bound(TRAJECTORY, step_graph(case.guidance))
-    given = speaker, case.sizes, table, case.guidance
-    paths = {r.name: reference_path(r, *given) for r in rig.references}
-    for name, engine in rig.engines(case.sizes.frames):
-        about = rig.about(name, TRAJECTORY, label(case), case.sizes, case.guidance)
+    table = table_of(setup.model.config.train_steps, case.steps, case.solver)
+    mask, bound = speaker[MASK], setup.bound(TRAJECTORY, step_graph(case.guidance))
+    inputs = speaker, case.sizes, table, case.guidance
+    expected = {r.name: sample_reference(r, *inputs) for r in setup.references}
+    for name, engine in setup.engines(case.sizes.frames):
+        label = setup.label(name, TRAJECTORY, case_name(case), case.sizes, case.guidance)
         if clip is not None:
-            about = replace(about, features=clip)
+            label = replace(label, features=clip)
         try:
-            found = engine_path(rig, name, engine, *given)
+            sampled = sample_engine(setup, name, engine, *inputs)
         except ParityError as fault:
-            yield Figure(**vars(about), bound=bound, fault=fault)
+            yield Figure(**vars(label), bound=bound, fault=fault)
             continue
-        curve(_curve(about, found, paths[FLOAT64], mask, bound))
-        ends = [(key, real(found.end, mask), real(p.end, mask)) for key, p in paths.items()]
-        for own in case.solver[0]:
-            named = replace(about, what=label(replace(case, solver=((own,), case.solver[1]))))
-            yield take(named, bound, lambda ends=ends: ends)
+        curve(_curve(label, sampled, expected[FLOAT64], mask, bound))
+        end = real(sampled.end, mask)
+        ends = [(against, end, real(other.end, mask)) for against, other in expected.items()]
+        names, spacing = case.solver
+        for solver in names:
+            what = case_name(replace(case, solver=((solver,), spacing)))
+            yield compare_all(replace(label, what=what), bound, lambda ends=ends: ends)
 
 
-def label(case: Trajectory) -> str:
+def case_name(case: Trajectory) -> str:
     """As "20 steps dpmsolver++ logsnr"."""
     names, spacing = case.solver
     return f"{case.steps} steps {', '.join(names)}{' logsnr' if spacing == LOG_SNR else ''}"
@@ -161,9 +165,11 @@ def real(x: Tensor, mask: Tensor) -> Tensor:
     return x.transpose(0, 1)[:, mask]
 
 
-def _curve(about: About, found: Path, exact: Path, mask: Tensor, bound: float) -> Curve:
+def _curve(
+    label: FigureLabel, sampled: Sampled, exact: Sampled, mask: Tensor, bound: float
+) -> Curve:
     errors = [
         compare(real(a, mask), real(b, mask)).relative
-        for a, b in zip(found.clean, exact.clean, strict=True)
+        for a, b in zip(sampled.clean, exact.clean, strict=True)
     ]
-    return Curve(about, tuple(float(np.float32(error)) for error in errors), bound)
+    return Curve(label, tuple(float(np.float32(error)) for error in errors), bound)

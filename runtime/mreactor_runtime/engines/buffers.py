@@ -1,4 +1,4 @@
-"""What an engine that runs exported graphs is given and gives back: plain memory, named."""
+"""Named memory for the inputs and outputs of engines that run exported graphs."""
 
 from __future__ import annotations
 

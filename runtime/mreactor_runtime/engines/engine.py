@@ -1,4 +1,4 @@
-"""What every engine is: something that runs the graphs of `tensors.py`."""
+"""The interface of engines, which run the graphs of `tensors.py`, and their device."""
 
 from __future__ import annotations
 

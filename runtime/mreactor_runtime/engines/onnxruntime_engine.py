@@ -22,9 +22,9 @@ from mreactor_runtime.tensors import (
     CONDITIONAL,
     STEPPING,
     GraphSpec,
-    all_graphs,
+    all_graph_specs,
     example_inputs,
-    graphs,
+    graph_specs,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OnnxRuntimeEngine:
     """Runs the ONNX files of a bundle.
 
     Args:
-        models: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
+        onnx_files: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
         config: fixes the table of tensors that the graphs must have.
         device: "cpu" or "cuda".
         threads: of one operator; None lets ONNX Runtime take every core.
@@ -72,7 +72,7 @@ class OnnxRuntimeEngine:
 
     def __init__(
         self,
-        models: Mapping[str, bytes],
+        onnx_files: Mapping[str, bytes],
         config: ModelConfig,
         device: str = CPU,
         threads: int | None = None,
@@ -85,21 +85,21 @@ class OnnxRuntimeEngine:
         self.device = choose_device(device)
         if not has_provider(device):
             raise UsageError(f"this onnxruntime has no {PROVIDERS[device]}", fix=INSTALL[device])
-        self._models, self._place = dict(models), device
+        self._onnx_files, self._place = dict(onnx_files), device
         self._threads, self._session = threads, session or SessionOptions()
-        self._specs = {n: s for n, s in all_graphs(config).items() if n in models}
+        self._specs = {n: s for n, s in all_graph_specs(config).items() if n in onnx_files}
         self._sessions = {name: self._open(name) for name in self._specs}
         self._recorded = lru_cache(KEPT_SHAPES)(self._record) if cuda_graph else None
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         spec = self._specs[graph]
-        held = hold(spec, inputs)
-        sizes = sizes_of(spec, held)
+        inputs = hold(spec, inputs)
+        sizes = sizes_of(spec, inputs)
         if self._recorded is not None and graph in STEPPING:
-            return self._recorded(graph, tuple(sizes.items())).run(held)
+            return self._recorded(graph, tuple(sizes.items())).run(inputs)
         outputs = allocate(spec.outputs, sizes, self.device)
         session = self._sessions[graph]
-        run_bound(session, bind(session, spec, held, outputs), self.device)
+        run_bound(session, bind(session, spec, inputs, outputs), self.device)
         return outputs
 
     def _record(self, graph: str, sizes: tuple[tuple[str, int], ...]) -> RecordedGraph:
@@ -123,7 +123,7 @@ class OnnxRuntimeEngine:
         chosen = PROVIDER_OPTIONS[self._place] | dict(provider_options or {})
         try:
             session = onnxruntime.InferenceSession(
-                self._models[name], options, providers=[(provider, chosen)]
+                self._onnx_files[name], options, providers=[(provider, chosen)]
             )
         except Exception as error:  # the bindings have a class a status, with no common base
             raise IntegrityError(
@@ -136,7 +136,7 @@ class OnnxRuntimeEngine:
 
 
 def open_onnxruntime(
-    models: Mapping[str, bytes],
+    onnx_files: Mapping[str, bytes],
     config: ModelConfig,
     device: str,
     threads: int | None,
@@ -149,15 +149,15 @@ def open_onnxruntime(
         say: told where it cannot, and each kernel of a step is launched in its turn.
     """
     if device == CUDA:
-        made = OnnxRuntimeEngine(models, config, device, threads, session, cuda_graph=True)
+        engine = OnnxRuntimeEngine(onnx_files, config, device, threads, session, cuda_graph=True)
         try:
-            made.run(CONDITIONAL, example_inputs(graphs(config)[CONDITIONAL], SMALLEST))
+            engine.run(CONDITIONAL, example_inputs(graph_specs(config)[CONDITIONAL], SMALLEST))
         except Exception as error:  # the bindings have a class a status, with no common base
             why = str(error).strip().splitlines()[0]
             say(f"ONNX Runtime launches the kernels of a step one by one, no CUDA graph: {why}")
         else:
-            return made
-    return OnnxRuntimeEngine(models, config, device, threads, session)
+            return engine
+    return OnnxRuntimeEngine(onnx_files, config, device, threads, session)
 
 
 class RecordedGraph:
@@ -179,15 +179,15 @@ class RecordedGraph:
         self._binding = bind(session, spec, self._inputs, self._outputs)
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        for name, held in self._inputs.items():
-            held.copy_(inputs[name])
+        for name, buffer in self._inputs.items():
+            buffer.copy_(inputs[name])
         run_bound(self._session, self._binding, self._device)
         # The next call overwrites them, while a solver still needs this one's.
         return {name: value.clone() for name, value in self._outputs.items()}
 
 
 def session_options(session: SessionOptions, threads: int | None) -> onnxruntime.SessionOptions:
-    """What a bundle says, as ONNX Runtime takes it."""
+    """A bundle's session options as ONNX Runtime takes them."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -215,9 +215,9 @@ def bind(
     ):
         for tensor in tensors:
             value = values[tensor.name]
-            place = (value.device.type, value.device.index or 0)
+            device = (value.device.type, value.device.index or 0)
             kind = NUMPY_TYPES[tensor.dtype]
-            bind_one(tensor.name, *place, kind, tuple(value.shape), value.data_ptr())
+            bind_one(tensor.name, *device, kind, tuple(value.shape), value.data_ptr())
     return binding
 
 
@@ -250,13 +250,13 @@ def has_provider(device: str) -> bool:
 
 def _check_tensors(session: onnxruntime.InferenceSession, spec: GraphSpec) -> None:
     """Hold the names and types of a session against the table."""
-    for kind, tensors, found in (
+    for kind, tensors, nodes in (
         ("inputs", spec.inputs, session.get_inputs()),
         ("outputs", spec.outputs, session.get_outputs()),
     ):
         expected = {tensor.name: ONNX_TYPES[tensor.dtype] for tensor in tensors}
-        given = {node.name: node.type for node in found}
-        if given != expected:
+        types = {node.name: node.type for node in nodes}
+        if types != expected:
             raise IntegrityError(
-                f"the {kind} of the {spec.name} are {given}, not {expected}", fix="export it again"
+                f"the {kind} of the {spec.name} are {types}, not {expected}", fix="export it again"
             )

@@ -15,7 +15,7 @@ from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, OPENVINO
-from mreactor_runtime.tensors import GraphSpec, all_graphs
+from mreactor_runtime.tensors import GraphSpec, all_graph_specs
 
 if TYPE_CHECKING:
     import openvino
@@ -38,7 +38,7 @@ class OpenVinoEngine:
     """Runs the ONNX files of a bundle on the CPU, compiled for each shape it meets.
 
     Args:
-        models: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
+        onnx_files: graph name -> ONNX bytes, whose hashes were checked; these graphs are opened.
         config: fixes the table of tensors that the graphs must have.
         device: "cpu".
         threads: of one call; None lets OpenVINO take every core.
@@ -53,7 +53,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        models: Mapping[str, bytes],
+        onnx_files: Mapping[str, bytes],
         config: ModelConfig,
         device: str = CPU,
         threads: int | None = None,
@@ -66,8 +66,8 @@ class OpenVinoEngine:
         self._openvino = import_openvino()
         self._core = self._openvino.Core()
         self._options = OPTIONS | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
-        self._specs = {n: s for n, s in all_graphs(config).items() if n in models}
-        self._models = dict(models)
+        self._specs = {n: s for n, s in all_graph_specs(config).items() if n in onnx_files}
+        self._onnx_files = dict(onnx_files)
         self._used = {
             name: _check_tensors(self._read(name), spec) for name, spec in self._specs.items()
         }
@@ -75,9 +75,9 @@ class OpenVinoEngine:
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         spec = self._specs[graph]
-        held = hold(spec, inputs)
-        outputs = allocate(spec.outputs, sizes_of(spec, held), self.device)
-        used = {name: held[name] for name in self._used[graph]}
+        inputs = hold(spec, inputs)
+        outputs = allocate(spec.outputs, sizes_of(spec, inputs), self.device)
+        used = {name: inputs[name] for name in self._used[graph]}
         request = self._request(graph, tuple(tuple(value.shape) for value in used.values()))
         for name, value in (used | outputs).items():
             memory = self._openvino.Tensor(value.numpy(), shared_memory=True)
@@ -93,7 +93,7 @@ class OpenVinoEngine:
 
     def _read(self, graph: str) -> openvino.Model:
         try:
-            return self._core.read_model(self._models[graph])
+            return self._core.read_model(self._onnx_files[graph])
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise IntegrityError(
@@ -130,12 +130,12 @@ def _check_tensors(model: openvino.Model, spec: GraphSpec) -> tuple[str, ...]:
     named = []
     for tensors, ports in ((spec.inputs, model.inputs), (spec.outputs, model.outputs)):
         expected = {tensor.name: OPENVINO_TYPES[tensor.dtype] for tensor in tensors}
-        given = {
+        types = {
             name: port.get_element_type().get_type_name()
             for port in ports
             for name in port.get_names() & expected.keys() or port.get_names()
         }
-        named.append((given, expected))
+        named.append((types, expected))
     (inputs, known), (outputs, expected) = named
     if not inputs.items() <= known.items():
         problem = f"the inputs of the {spec.name} are {inputs}, not {known}"

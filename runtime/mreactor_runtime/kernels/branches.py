@@ -7,6 +7,7 @@ runs on a GPU without an export.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -39,18 +40,14 @@ def branches(
         assert isinstance(layer, Layer)
         rows, subject = denoiser.rows(modulation, i), layer.subject
         if subject is None:
-            x = layer(x, rows, mask, _nothing)  # (B, 2 S, T, D)
-            continue
-        at = 0 if layer.relative is None else 1  # where the attention to the speaker stands
-        before, own, after = slice(at), slice(at, at + 1), slice(at + 1, None)
-        keys, values = context.keys[:, i], context.values[:, :, i]
-        x = layer(x, rows, mask, _nothing, before)
-        c, u = (x, x) if i == 0 else (x[:, :count], x[:, count:])
-        c = layer(c, rows, mask, lambda y, a=subject, k=keys, v=values: a(y, k, v, mask), own)
-        u = layer(u, rows, mask, lambda y, i=i: null[i].expand_as(y), own)
-        x = layer(torch.cat((c, u), dim=1), rows, mask, _nothing, after)  # (B, 2 S, T, D)
+            x = layer.attend_relative(x, rows, mask)  # (B, 2 S, T, D)
+        else:
+            keys, values = context.keys[:, i], context.values[:, :, i]
+            attend = partial(subject, keys=keys, values=values, mask=mask)
+            x = layer.attend_relative(x, rows, mask)
+            c, u = (x, x) if i == 0 else (x[:, :count], x[:, count:])
+            c = layer.attend_subject(c, rows, attend)
+            u = layer.attend_subject(u, rows, lambda y, i=i: null[i].expand_as(y))
+            x = torch.cat((c, u), dim=1)  # (B, 2 S, T, D)
+        x = layer.feed_forward(x, rows)
     return denoiser.finish(x, modulation)
-
-
-def _nothing(_: Tensor) -> Tensor:
-    raise AssertionError("a part without the attention to the speaker asked for it")

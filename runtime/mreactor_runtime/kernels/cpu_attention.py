@@ -56,19 +56,19 @@ class BandedAttention:
         Keys may be (1, T, D), for all N.
         """
         frames, heads = queries.shape[1], len(self._rates)
-        q, k, v, made = (
+        q, k, v, result = (
             x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (queries, keys, values, out)
         )  # (N, H, T, d)
         bias = self._of(frames)
         if frames <= WHOLE:
             whole = bias.unfold(1, frames, 1)
             k = k.expand(len(q), -1, -1, -1)
-            made.copy_(F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None]))
+            result.copy_(F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None]))
             return
         for row in range(len(q)):
-            self._skip(q[row], k[min(row, len(k) - 1)], v[row], bias, made[row])
+            self._skip(q[row], k[min(row, len(k) - 1)], v[row], bias, result[row])
 
-    def _skip(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, made: Tensor) -> None:
+    def _skip(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, result: Tensor) -> None:
         """One row, (H, T, d) each, in blocks of queries."""
         frames = q.shape[1]
         for some, width in self._bands(q, k):
@@ -78,7 +78,7 @@ class BandedAttention:
                 first, last = max(0, start - width), min(frames, stop + width)
                 seen = slice(frames - last, frames - first)  # of the reversed keys
                 near = bias[some, start + seen.start :].unfold(1, last - first, 1)
-                made[some, start:stop] = F.scaled_dot_product_attention(
+                result[some, start:stop] = F.scaled_dot_product_attention(
                     q[None, some, start:stop],
                     k[None, some, seen],
                     v[None, some, seen],
@@ -102,8 +102,8 @@ class BandedAttention:
         if any(_pays(width, frames) for width in widths):
             lengths = [torch.linalg.vector_norm(x, dim=-1) for x in (queries, keys)]
             most = lengths[0] * lengths[1].amax(dim=1, keepdim=True)  # (H, T)
-            own = torch.linalg.vecdot(queries, keys.flip(1))
-            margins = ((most - own).amax(dim=1) / math.sqrt(size)).tolist()
+            itself = torch.linalg.vecdot(queries, keys.flip(1))
+            margins = ((most - itself).amax(dim=1) / math.sqrt(size)).tolist()
             widths = [reach(*pair) for pair in zip(self._rates, margins, strict=True)]
         widths = [width if _pays(width, frames) else frames for width in widths]
         ends = [h for h in range(1, len(widths)) if widths[h] != widths[h - 1]]

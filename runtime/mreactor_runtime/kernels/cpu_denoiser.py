@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mreactor_ref.attention import CrossAttention, SelfAttention
-from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer, guide
+from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
@@ -34,14 +34,14 @@ class Workspace(threading.local):
     """Memory of the thread that asks, by name: as large as the largest request so far."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Tensor] = {}
+        self._memory: dict[str, Tensor] = {}
 
     def take(self, name: str, rows: int, columns: int) -> Tensor:
         """Uninitialised (rows, columns) float32, valid until the name is asked for again."""
         count = rows * columns
-        if name not in self._held or len(self._held[name]) < count:
-            self._held[name] = torch.empty(count)
-        return self._held[name][:count].view(rows, columns)
+        if name not in self._memory or len(self._memory[name]) < count:
+            self._memory[name] = torch.empty(count)
+        return self._memory[name][:count].view(rows, columns)
 
 
 class CpuDenoiser:
@@ -60,36 +60,41 @@ class CpuDenoiser:
             self._null = [x.clone() for x in denoiser.null_outputs()]
         self._pools: dict[int, ThreadPoolExecutor] = {}
 
-    def __call__(
-        self,
-        noisy: Tensor,
-        modulation: Tensor,
-        context: Context,
-        mask: Tensor,
-        guidance: float | None,
+    def conditional(
+        self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor
     ) -> Tensor:
-        """One step: (B, S, T, 83) -> (B, S, T, 83), zeros in padded frames.
+        """The branch with the speaker: (B, S, T, 83) -> (B, S, T, 83), zeros in padded frames.
 
         Args:
             modulation: (M, D). mask: (B, T), the real frames first.
-            guidance: None is the branch with the speaker alone.
         """
-        clean = torch.zeros_like(noisy)
+        return self._step(noisy, modulation, context, mask, branches=1)
+
+    def branches(self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor) -> Tensor:
+        """Both branches of guidance: (B, S, T, 83) -> (B, 2 S, T, 83), speaker first."""
+        return self._step(noisy, modulation, context, mask, branches=2)
+
+    def _step(
+        self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor, branches: int
+    ) -> Tensor:
+        clips, reactions, longest, channels = noisy.shape
+        clean = noisy.new_zeros(clips, branches, reactions, longest, channels)
         tasks: list[Callable[[], None]] = []
         for b, frames in enumerate(mask.sum(dim=1).tolist()):
             keys = context.keys[b, :, :frames].flip(1)  # (L, T, D), the last frame first
-            for some in self._shares(noisy.shape[1], frames):
+            for some in self._shares(reactions, frames):
 
                 def share(
                     b: int = b, some: slice = some, frames: int = frames, keys: Tensor = keys
                 ) -> None:
                     values = context.values[b, some, :, :frames].flip(2)
-                    own = noisy[b, some, :frames], context.style[b, some]
-                    clean[b, some, :frames] = self._share(*own, keys, values, modulation, guidance)
+                    tokens = noisy[b, some, :frames], context.style[b, some]
+                    both = self._share(*tokens, keys, values, modulation, branches)
+                    clean[b, :, some, :frames] = both.unflatten(0, (branches, -1))
 
                 tasks.append(share)
         self._run(tasks)
-        return clean
+        return clean.flatten(1, 2)
 
     def _shares(self, reactions: int, frames: int) -> list[slice]:
         """The reactions of a clip cut into equal shares, as many as cores or a multiple of them."""
@@ -114,15 +119,15 @@ class CpuDenoiser:
         keys: Tensor,
         values: Tensor,
         modulation: Tensor,
-        guidance: float | None,
+        branches: int,
     ) -> Tensor:
-        """Some reactions of a clip, S of them: (S, T, 83) -> (S, T, 83).
+        """Some reactions of a clip, S of them: (S, T, 83) -> (S or 2 S, T, 83), speaker first.
 
         Args: style (S, D), keys (L, T, D), values (S, L, T, D).
         """
         denoiser, (count, frames, _), width = self._denoiser, noisy.shape, style.shape[1]
         whole = torch.ones(1, frames, dtype=torch.bool)
-        rows = count if guidance is None else 2 * count  # after the first S, those without speaker
+        rows = branches * count
         x = self._work.take("x", rows * frames, width).view(rows, frames, width)
         with_speaker, without = x[:count], x[count:]
         with_speaker.copy_(denoiser.tokens(noisy[None], style[None], whole)[0])
@@ -134,8 +139,7 @@ class CpuDenoiser:
             layer.attend_subject(with_speaker, keys[None, i], values[:, i], subject)
             without += subject[2] * self._null[i]
             layer.feed_forward(x.flatten(0, 1), feedforward)
-        clean = denoiser.finish(x, modulation)
-        return clean if guidance is None else guide(clean[count:], clean[:count], guidance)
+        return denoiser.finish(x, modulation)
 
 
 class _Layer:
@@ -159,18 +163,18 @@ class _Layer:
         queries = self._linear("queries", y, weight[:width], bias[:width])
         # The keys in reversed order are those of the reversed tokens.
         both = self._linear("keys and values", y.flip(1), weight[width:], bias[width:])
-        made = self._work.take("attended", x.shape[0] * x.shape[1], width).view_as(x)
-        self._near(queries, both[..., :width], both[..., width:], made)
-        self._add(x, made, self._relative.out, modulation)
+        attended = self._work.take("attended", x.shape[0] * x.shape[1], width).view_as(x)
+        self._near(queries, both[..., :width], both[..., width:], attended)
+        self._add(x, attended, self._relative.out, modulation)
 
     def attend_subject(self, x: Tensor, keys: Tensor, values: Tensor, modulation: Tensor) -> None:
         """Tokens (N, T, D); keys (1, T, D) and values (N, T, D), the last frame first."""
         to_query = self._subject.to_query
         y = _modulated(x, modulation)
         queries = self._linear("queries", y, to_query.weight, to_query.bias)
-        made = self._work.take("attended", x.shape[0] * x.shape[1], x.shape[2]).view_as(x)
-        self._far(queries, keys, values, made)
-        self._add(x, made, self._subject.out, modulation)
+        attended = self._work.take("attended", x.shape[0] * x.shape[1], x.shape[2]).view_as(x)
+        self._far(queries, keys, values, attended)
+        self._add(x, attended, self._subject.out, modulation)
 
     def feed_forward(self, x: Tensor, modulation: Tensor) -> None:
         """Tokens (N, D), whatever their order."""
@@ -180,9 +184,9 @@ class _Layer:
             gelu_(hidden, self._work.take("inner", *hidden.shape))
             self._add(rows, hidden, down, modulation)
 
-    def _add(self, x: Tensor, made: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
-        """x += gate * linear(made)."""
-        x.addcmul_(self._linear("out", made, linear.weight, linear.bias), modulation[2])
+    def _add(self, x: Tensor, y: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
+        """x += gate * linear(y)."""
+        x.addcmul_(self._linear("out", y, linear.weight, linear.bias), modulation[2])
 
     def _linear(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """(..., D) -> (..., E) in the workspace."""

@@ -16,18 +16,29 @@ import torch
 
 
 class Recording(Protocol):
-    """What was captured, to be launched again at once."""
+    """A captured graph, to be launched again at once."""
 
     def replay(self) -> None: ...
 
     def reset(self) -> None: ...
 
 
-class GraphDevice(Protocol):
-    """What capturing needs of a device: `CudaDevice`, or a stand-in that keeps no GPU busy."""
+class Stream(Protocol):
+    """A stream to launch and capture on: `CudaStream`, or a stand-in without a GPU."""
+
+    device: torch.device
+
+    @property
+    def handle(self) -> int:
+        """Its address, for libraries that launch their own kernels."""
+        ...
 
     def turn(self) -> AbstractContextManager[None]:
-        """The block's work runs beside the default stream, after what the caller queued."""
+        """The block's work follows what the caller queued before, and precedes what comes after."""
+        ...
+
+    def is_captured(self) -> bool:
+        """Whether the caller is capturing now what it launches."""
         ...
 
     def capture(self, function: Callable[[], object]) -> Recording:
@@ -39,21 +50,30 @@ class GraphDevice(Protocol):
         ...
 
 
-class CudaDevice:
-    """A stream and a pool of memory of a CUDA device, for all that is captured there."""
+class CudaStream:
+    """A stream of its own beside the default one, which some libraries would wait for, and a pool
+    of memory for all that is captured there."""
 
     def __init__(self, device: torch.device):
-        self._device = device
+        self.device = device
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
 
+    @property
+    def handle(self) -> int:
+        return self._stream.cuda_stream
+
     @contextmanager
     def turn(self) -> Generator[None]:
-        caller = torch.cuda.current_stream(self._device)
+        # Events alone order the two streams, so the block may itself be captured by the caller.
+        caller = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(caller)
         with torch.cuda.stream(self._stream):
             yield
         caller.wait_stream(self._stream)
+
+    def is_captured(self) -> bool:
+        return torch.cuda.is_current_stream_capturing()
 
     def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
@@ -66,7 +86,7 @@ class CudaDevice:
         return graph
 
     def wait(self) -> None:
-        torch.cuda.synchronize(self._device)
+        torch.cuda.synchronize(self.device)
 
 
 class CapturedFunction:
@@ -77,12 +97,12 @@ class CapturedFunction:
     RuntimeError where it waits for the device.
     """
 
-    def __init__(self, function: Callable[[], object], device: GraphDevice):
-        self._device = device
-        with device.turn():
+    def __init__(self, function: Callable[[], object], stream: Stream):
+        self._stream = stream
+        with stream.turn():
             function()
-        device.wait()
-        self._recording: Recording | None = device.capture(function)
+        stream.wait()
+        self._recording: Recording | None = stream.capture(function)
 
     def replay(self) -> None:
         """Launch it, as one graph, on the caller's stream. RuntimeError: it was released."""
@@ -93,6 +113,6 @@ class CapturedFunction:
     def release(self) -> None:
         """Give its memory back, once nothing of it is queued. Harmless when done twice."""
         if self._recording is not None:
-            self._device.wait()
+            self._stream.wait()
             self._recording.reset()
             self._recording = None

@@ -1,4 +1,4 @@
-"""The fused step: guidance, clipping and the solver's line in one pass over memory, in place.
+"""The fused step: guidance and the solver's line in one pass over memory, in place.
 
 It is a `step` of `mreactor_ref.sampler.sample`. On CUDA one Triton kernel reads each number once
 and writes it once; elsewhere its eager twin runs, which is made of the reference's own functions.
@@ -27,23 +27,21 @@ def fused_step(
     row: Row,
     noise: Tensor | None,
     guidance: Tensor | None = None,
-    clip_range: float | None = None,
 ) -> Tensor:
     """One step of any solver, written over `x`.
 
     Args:
         x: (B, S, T, C) float32, in one piece. It is changed, and returned.
         clean: (B, S, T, C); with `guidance` (B, 2 S, T, C), the sample with the speaker before that
-            without. What is guided or clipped is written over the first S, so that this tensor is
-            also what the next step takes as `previous`.
+            without. What is guided is written over the first S, so that this tensor is also what
+            the next step takes as `previous`.
         previous: `clean` of the step before, or zeros like `x`.
         row: a, b, c, n. noise: like x, or None where n is 0.
         guidance: () float32 on the device, so that no number is waited for; None where the engine
             has guided already.
-        clip_range: the clean sample is kept within -clip_range and clip_range; None leaves it.
     """
     step = launch_step if x.is_cuda and HAS_TRITON else eager_step
-    return step(x, clean, previous, row, noise, guidance, clip_range)
+    return step(x, clean, previous, row, noise, guidance)
 
 
 def eager_step(
@@ -53,15 +51,12 @@ def eager_step(
     row: Row,
     noise: Tensor | None,
     guidance: Tensor | None = None,
-    clip_range: float | None = None,
 ) -> Tensor:
     """The twin of the kernel."""
     reactions = x.shape[1]
     now = clean[:, :reactions]
     if guidance is not None:
         now.copy_(guide(clean[:, reactions:], now, guidance))
-    if clip_range is not None:
-        now.clamp_(-clip_range, clip_range)
     return x.copy_(solver_step(x, now, previous[:, :reactions], row, noise))
 
 
@@ -72,7 +67,6 @@ def launch_step(
     row: Row,
     noise: Tensor | None,
     guidance: Tensor | None = None,
-    clip_range: float | None = None,
 ) -> Tensor:
     """The kernel, on CUDA or in Triton's interpreter.
 
@@ -85,8 +79,8 @@ def launch_step(
     shapes = [tuple(clean.shape), tuple(previous.shape[2:])]
     if shapes != [(x.shape[0], branches * reactions, *x.shape[2:]), tuple(x.shape[2:])]:
         raise ValueError(f"{branches} branches of {tuple(x.shape)} are not {tuple(clean.shape)}")
-    given = [x, clean, previous] + ([] if noise is None else [noise])
-    if any(not tensor.is_contiguous() or tensor.dtype != torch.float32 for tensor in given):
+    tensors = [x, clean, previous] + ([] if noise is None else [noise])
+    if any(not tensor.is_contiguous() or tensor.dtype != torch.float32 for tensor in tensors):
         raise ValueError("the fused step takes float32 tensors, each in one piece")
     a, b, c, n = row
     size = x[0].numel()
@@ -100,12 +94,10 @@ def launch_step(
         b,
         c,
         n,
-        0.0 if clip_range is None else clip_range,
         size,
         clean.stride(0),
         previous.stride(0),
         GUIDED=guidance is not None,
-        CLIPPED=clip_range is not None,
         NOISY=noise is not None,
         BLOCK=BLOCK,
         # Products and sums are rounded apart, as the twin's are.

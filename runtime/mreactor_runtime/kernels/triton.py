@@ -1,4 +1,4 @@
-"""The kernels written in the Triton language, which `step_kernel` and `decay_attention` call.
+"""The kernels written in the Triton language, which `step.py` and `gpu_attention.py` call.
 
 Apart, since importing Triton takes a second, and only a GPU needs it. With TRITON_INTERPRET=1 in
 the environment before the first import they run on CPU tensors, one program after another.
@@ -28,19 +28,17 @@ def step_kernel(
     b,
     c,
     n,
-    clip_range,
     size,
     clean_stride,
     previous_stride,
     GUIDED: tl.constexpr,
-    CLIPPED: tl.constexpr,
     NOISY: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """A block of numbers of one clip: x <- a x + b clean + c previous + n noise, in this order.
 
     `size` numbers a clip; the strides are from clip to clip. With GUIDED the `size` numbers after
-    those of `clean` are the sample without the speaker. What was guided or clipped is written back.
+    those of `clean` are the sample without the speaker. What was guided is written back.
     """
     batch = tl.program_id(1).to(tl.int64)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -52,9 +50,6 @@ def step_kernel(
     if GUIDED:
         without = tl.load(clean + size + place, mask=inside)
         now = without + tl.load(guidance) * (now - without)
-    if CLIPPED:
-        now = tl.clamp(now, -clip_range, clip_range, propagate_nan=tl.PropagateNan.ALL)
-    if GUIDED or CLIPPED:
         tl.store(clean + place, now, mask=inside)
     last = tl.load(previous + place, mask=inside)
     line = a * tl.load(x + place, mask=inside) + b * now + c * last

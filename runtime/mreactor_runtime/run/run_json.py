@@ -55,7 +55,7 @@ def describe(input: Path, reactor: Reactor, sampling: Sampling, options: Options
         "device": {"type": engine.device.type, "name": reactor.device_name},
         "engine": engine.name,
         "dtype": model.dtype,
-        "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs},
+        "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs_sha256},
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
             "input": str(input),

@@ -88,7 +88,7 @@ def build_plan(
 
 
 def build_target(tensorrt: TensorRT, options: BuildOptions) -> str:
-    """What a plan runs on, for its cache key and for people."""
+    """The GPUs that a plan runs on, for its cache key and for people."""
     chosen = options.compute_capabilities
     if tensorrt.is_rtx and chosen != (CURRENT,):
         return (
@@ -135,10 +135,11 @@ def _parse(tensorrt: TensorRT, network: Any, spec: GraphSpec, onnx_model: bytes)
         ("inputs", network.num_inputs, network.get_input, spec.inputs),
         ("outputs", network.num_outputs, network.get_output, spec.outputs),
     ):
-        found, expected = [get(i).name for i in range(count)], [t.name for t in tensors]
-        if sorted(found) != sorted(expected):
+        present, expected = [get(i).name for i in range(count)], [t.name for t in tensors]
+        if sorted(present) != sorted(expected):
             raise IntegrityError(
-                f"the {kind} of the {spec.name} are {', '.join(found)}, not {', '.join(expected)}",
+                f"the {kind} of the {spec.name} are {', '.join(present)}, "
+                f"not {', '.join(expected)}",
                 fix=EXPORT_AGAIN,
             )
     _let_attention_decompose(module, network)
@@ -192,29 +193,29 @@ def compute_capabilities(tensorrt: TensorRT, targets: Sequence[str]) -> list[Any
     """The targets as TensorRT-RTX has them. Raises: UsageError for one that it has not."""
     if not targets:
         return []
-    known, found = tensorrt.module.ComputeCapability, []
+    enumeration, capabilities = tensorrt.module.ComputeCapability, []
     for target in targets:
         name = target.upper() if target == CURRENT else f"SM{target.replace('.', '')}"
-        chosen = getattr(known, name, None)
+        chosen = getattr(enumeration, name, None)
         if chosen is None:
-            names = [n.removeprefix("SM") for n in known.__members__ if n.startswith("SM")]
+            names = [n.removeprefix("SM") for n in enumeration.__members__ if n.startswith("SM")]
             raise UsageError(
                 f"{tensorrt} does not know compute capability {target!r}",
                 fix=f"it knows {', '.join(names)}, and {CURRENT}",
             )
-        found.append(chosen)
-    return found
+        capabilities.append(chosen)
+    return capabilities
 
 
 def _add_profiles(builder: Any, config: Any, spec: GraphSpec, profiles: Sequence[Profile]) -> None:
     if not profiles:
         raise ValueError("a plan needs a profile")
     for profile in profiles:
-        made = builder.create_optimization_profile()
+        shapes = builder.create_optimization_profile()
         for tensor in spec.inputs:
             if any(isinstance(axis, str) for axis in tensor.axes):
-                made.set_shape(tensor.name, *profile.shapes(tensor))
-        if config.add_optimization_profile(made) < 0:
+                shapes.set_shape(tensor.name, *profile.shapes(tensor))
+        if config.add_optimization_profile(shapes) < 0:
             raise ValueError(f"profile {profile.to_dict()} of the {spec.name} is not valid")
 
 

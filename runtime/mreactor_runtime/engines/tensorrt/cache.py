@@ -108,7 +108,7 @@ def cached_plan(
     profiles: Sequence[Profile],
     options: BuildOptions | None = None,
     *,
-    model: str,
+    checkpoint_sha256: str,
     dtype: str,
     folder: Path | None = None,
     shipped: Path | None = None,
@@ -119,7 +119,7 @@ def cached_plan(
     A second process that wants the same plan waits for the first.
 
     Args:
-        model: SHA-256 of the checkpoint. dtype: of the export.
+        checkpoint_sha256: of the model. dtype: of the export.
         folder: of plans; None is the user's cache.
         shipped: a folder whose plan, if it is for this, is used as it is: a bundle's.
         report: hears one line before a build: what is built, and why.
@@ -127,7 +127,8 @@ def cached_plan(
     """
     options, folder = options or BuildOptions(), folder or engines_folder()
     say = report or (lambda _: None)
-    key = plan_key(tensorrt, spec, onnx_model, profiles, options, model=model, dtype=dtype)
+    plan = (tensorrt, spec, onnx_model, profiles, options)
+    key = plan_key(*plan, checkpoint_sha256=checkpoint_sha256, dtype=dtype)
     name = f"{key.stem}{PLAN}"
     if shipped is not None and (shipped / name).is_file():
         read_plan(shipped / name, key)
@@ -140,8 +141,7 @@ def cached_plan(
         if why is None:  # another process has built it in the meantime
             return path
         say(f"building the {spec.name} with {tensorrt}: {why}")
-        plan = _build(tensorrt, spec, onnx_model, profiles, options, folder)
-        return write_plan(folder, key, plan)
+        return write_plan(folder, key, _build(*plan, folder))
 
 
 @contextlib.contextmanager
@@ -235,7 +235,7 @@ def _why_not(path: Path, key: PlanKey, shipped: Path | None) -> str | None:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What is told beside a plan, as far as reading it needs."""
+    """The manifest beside a plan, as far as reading it needs."""
 
     key: PlanKey
     plan_sha256: str

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.engines.tensorrt.package import TensorRT
-from mreactor_runtime.engines.tensorrt.stream import Recording, Stream
+from mreactor_runtime.kernels.cuda_graph import Stream
 from mreactor_runtime.tensors import GraphSpec, TensorSpec
 
 # The library's type names -> torch's, and which of them may stand for a type of the table.
@@ -113,41 +113,25 @@ class OpenedGraph:
 
 
 class BoundGraph:
-    """A graph at one shape: launched as it is, or replayed once it was captured."""
+    """A graph at one shape.
+
+    Attributes:
+        recorded_by_caller: a CUDA graph of the caller's runs this context, which must stay.
+    """
 
     def __init__(self, tensorrt: TensorRT, name: str, context: Any, stream: Stream):
         self._tensorrt, self._name = tensorrt, name
         self._context: Any = context
         self._stream = stream
-        self._recording: Recording | None = None
-        self.recorded_by_caller = False  # a graph of the caller's runs this context
+        self.recorded_by_caller = False
 
     def launch(self) -> None:
         """Queue the kernels. Raises: TensorRTError."""
         if not self._context.execute_async_v3(self._stream.handle):
             raise self._tensorrt.refusal(f"failed to run the {self._name}")
 
-    def run(self) -> None:
-        """Queue one run, by replay where it was captured."""
-        if self._recording is None:
-            self.launch()
-        else:
-            self._recording.replay()
-
-    def capture(self) -> None:
-        """Record a run. It was launched once before: a first run allocates, which no graph can."""
-        capturable = getattr(self._context, "is_stream_capturable", None)
-        if capturable is not None and not capturable(self._stream.handle):
-            raise self._tensorrt.refusal(
-                f"cannot capture the {self._name}", fix="run without use_cuda_graph"
-            )
-        self._recording = self._stream.capture(self.launch)
-
     def release(self) -> None:
-        """Let go of the recording, then of the context that it runs. Nothing may be queued."""
-        if self._recording is not None:
-            self._recording.reset()
-            self._recording = None
+        """Let go of the context. Nothing may be queued."""
         self._context = None
 
 
@@ -163,11 +147,11 @@ def _check_tensors(tensorrt: TensorRT, spec: GraphSpec, engine: Any) -> dict[str
         ("inputs", modes.INPUT, spec.inputs),
         ("outputs", modes.OUTPUT, spec.outputs),
     ):
-        found = sorted(name for name in names if engine.get_tensor_mode(name) == mode)
+        present = sorted(name for name in names if engine.get_tensor_mode(name) == mode)
         expected = sorted(tensor.name for tensor in tensors)
-        if found != expected:
+        if present != expected:
             raise IntegrityError(
-                f"the {kind} of the plan of the {spec.name} are {', '.join(found)}, "
+                f"the {kind} of the plan of the {spec.name} are {', '.join(present)}, "
                 f"not {', '.join(expected)}"
             )
         for tensor in tensors:
@@ -195,12 +179,12 @@ def _check_tensor(spec: GraphSpec, tensor: TensorSpec, engine: Any) -> torch.dty
 
 def _ranges(spec: GraphSpec, engine: Any, profile: int) -> dict[str, tuple[int, int]]:
     """Symbol -> (least, most) of one profile, as the plan itself has it."""
-    found = {}
+    ranges = {}
     for tensor in spec.inputs:
         if not any(isinstance(axis, str) for axis in tensor.axes):
             continue
         least, _, most = engine.get_tensor_profile_shape(tensor.name, profile)
         for axis, low, high in zip(tensor.axes, tuple(least), tuple(most), strict=True):
             if isinstance(axis, str):
-                found[axis] = (int(low), int(high))
-    return found
+                ranges[axis] = (int(low), int(high))
+    return ranges

@@ -88,13 +88,13 @@ def plan_key(
     profiles: Sequence[Profile],
     options: BuildOptions,
     *,
-    model: str,
+    checkpoint_sha256: str,
     dtype: str,
 ) -> PlanKey:
     """The key of a plan that would be built here and now. UsageError where that needs a GPU."""
     return PlanKey(
         graph=spec.name,
-        model=model,
+        model=checkpoint_sha256,
         weights=hashlib.sha256(onnx_model).hexdigest(),
         dtype=dtype,
         package=tensorrt.package,

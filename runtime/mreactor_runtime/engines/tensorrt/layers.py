@@ -1,4 +1,4 @@
-"""What a plan is made of: its layers as JSON, and which attentions became one kernel."""
+"""The layers of a plan as JSON, and which attentions became one kernel."""
 
 from __future__ import annotations
 
@@ -62,22 +62,15 @@ class Layers:
 
 def logged_layers(messages: Iterable[str]) -> list[Layer]:
     """The layers that a builder listed in its log, which needs no GPU; none if it did not."""
-    found = []
+    layers = []
     for message in messages:
         if message.startswith(LAYERS):
             for line in message.splitlines()[1:]:
                 if not line.strip():  # tensors of the whole plan follow
                     break
                 if match := LINE.match(line.strip()):
-                    found.append(_layer(match))
-    return found
-
-
-def inspected_layers(module: Any, engine: Any) -> list[Layer]:
-    """The layers of an opened plan, as the library's own inspector tells them."""
-    inspector = engine.create_engine_inspector()
-    told = json.loads(inspector.get_engine_information(module.LayerInformationFormat.JSON))
-    return [_inspected(layer) for layer in told["Layers"]]
+                    layers.append(_layer(match))
+    return layers
 
 
 def summarise(layers: Sequence[Layer], onnx_model: bytes) -> Layers:
@@ -130,24 +123,3 @@ def _layer(match: re.Match[str]) -> Layer:
 
 def _tensors(text: str) -> tuple[str, ...]:
     return tuple(f"{name} {kind} [{axes}]" for name, axes, kind in TENSOR.findall(text))
-
-
-def _inspected(layer: Any) -> Layer:
-    if isinstance(layer, str):  # a plan that was built to keep names only
-        return Layer(layer, "", "", tuple(NODE.findall(layer)), (), ())
-
-    def tensors(key: str) -> tuple[str, ...]:
-        return tuple(
-            f"{tensor['Name']} {tensor.get('Datatype') or tensor.get('Format/Datatype', '')} "
-            f"{json.dumps(tensor['Dimensions'], separators=(',', ':'))}"
-            for tensor in layer.get(key, ())
-        )
-
-    return Layer(
-        name=layer["Name"],
-        type=layer.get("LayerType", ""),
-        tactic=layer.get("TacticName", ""),
-        nodes=tuple(NODE.findall(layer.get("Metadata", ""))),
-        inputs=tensors("Inputs"),
-        outputs=tensors("Outputs"),
-    )

@@ -1,4 +1,4 @@
-"""What a TensorRT plan is built for and how: options named as trtexec names them, and profiles."""
+"""Build options of TensorRT plans, named as trtexec names them, and profiles of sizes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from mreactor_runtime.tensors import CLIPS, FRAMES, REACTIONS, STEPS, GraphSpec,
 HARDWARE_LEVELS = ("none", "ampere+", "sameComputeCapability")
 VERBOSITIES = ("layer_names_only", "detailed", "none")
 CURRENT = "current"
-STRATEGIES = ("disabled", "whole_graph_capture")
-SPECIALIZATIONS = ("lazy", "eager", "none")
 HIGHEST_LEVEL = 5
 
 # Of the default profiles: the longest clip of each, in frames, and the most reactions at once.
@@ -83,39 +81,13 @@ class BuildOptions:
         }
         for_rtx = {"--computeCapabilities": bool(self.compute_capabilities)}
         wrong = for_tensorrt if tensorrt.is_rtx else for_rtx
-        given = [name for name, is_given in wrong.items() if is_given]
-        if given:
-            raise UsageError(f"{tensorrt} has no {', '.join(given)}", fix="leave it out")
+        lacking = [name for name, is_given in wrong.items() if is_given]
+        if lacking:
+            raise UsageError(f"{tensorrt} has no {', '.join(lacking)}", fix="leave it out")
         needs_gpu = not tensorrt.is_rtx or self.refit or CURRENT in self.compute_capabilities
         if needs_gpu and not has_gpu:
             why = " with refit" if self.refit else ""
             raise UsageError(f"{tensorrt} needs a GPU to build{why}, and torch sees none here")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How plans are run. Nothing here changes a plan.
-
-    Attributes:
-        use_cuda_graph: capture each graph at each shape, and replay it.
-        runtime_cache_file: of kernels that TensorRT-RTX compiled here. RTX only.
-        cuda_graph_strategy: one of STRATEGIES: RTX's own capture. RTX only.
-        specialize_strategy_ds: one of SPECIALIZATIONS: when RTX compiles for the shapes it meets.
-            "lazy" changes kernels in the middle of a run, so the same input may give other bytes.
-    """
-
-    use_cuda_graph: bool = False
-    runtime_cache_file: Path | None = None
-    cuda_graph_strategy: str = "disabled"
-    specialize_strategy_ds: str = "eager"
-
-    def __post_init__(self) -> None:
-        _check_choice("cuda_graph_strategy", self.cuda_graph_strategy, STRATEGIES)
-        _check_choice("specialize_strategy_ds", self.specialize_strategy_ds, SPECIALIZATIONS)
-        if self.use_cuda_graph and self.cuda_graph_strategy != "disabled":
-            raise UsageError(
-                "a graph is captured by use_cuda_graph or cuda_graph_strategy, not both"
-            )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.engines.names import TENSORRT, TENSORRT_RTX
@@ -39,20 +39,6 @@ class TensorRTError(MReactorError):
     """The library refused: a graph that it cannot build, a plan that it cannot open or run."""
 
 
-class Log(Protocol):
-    """What the library's logger adds to its base class: it keeps, and prints nothing.
-
-    Attributes:
-        errors: the last messages that were errors.
-    """
-
-    errors: deque[str]
-
-    def start(self) -> list[str]: ...
-
-    def stop(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class TensorRT:
     """One of the two packages, imported.
@@ -65,7 +51,7 @@ class TensorRT:
     package: str
     version: str
     module: ModuleType
-    log: Any  # a `Log` and the module's ILogger
+    log: Any  # of `process_log`
 
     @property
     def is_rtx(self) -> bool:
