@@ -54,11 +54,14 @@ class Face:
         coefficients: (T', 58) float32, or None.
         attributes: (T', 25) float32, or None.
         fps: where the file tells it.
+        times: (T',) the middle of each frame in seconds from the start of the clip, rising; where
+            the file tells it.
     """
 
     coefficients: Array | None = None
     attributes: Array | None = None
     fps: float | None = None
+    times: NDArray[np.float64] | None = None
 
     @property
     def frames(self) -> int:

@@ -39,7 +39,7 @@ class Head:
     """The head at rest and what each expression adds to it.
 
     The unit is the metre, x points to the head's left, y up, z out of the face; the origin is
-    inside the head, between the ears. N triangles, V vertices.
+    between the ears. N triangles, V vertices.
 
     Attributes:
         vertices: (V, 3) float32.
@@ -48,6 +48,7 @@ class Head:
         targets: (52, V, 3) float32, in the order of TARGETS; a weight of 1 adds all of it.
         landmarks: (468, 3) int32, the vertices of the triangle on which each face landmark lies.
         landmark_weights: (468, 3) float32, its place between them.
+        canonical: (468, 3) float32, centimetres: MediaPipe's mean face, with the same axes.
     """
 
     vertices: Array
@@ -56,6 +57,7 @@ class Head:
     targets: Array
     landmarks: NDArray[np.int32]
     landmark_weights: Array
+    canonical: Array
 
     def posed(self, weights: Array) -> Array:
         """(V, 3) the vertices under the weights (52,) of the targets."""
@@ -78,6 +80,7 @@ def load_head() -> Head:
             targets=file["targets"] * step,
             landmarks=file["landmarks"].astype(np.int32),
             landmark_weights=file["landmark_weights"],
+            canonical=file["canonical"],
         )
 
 

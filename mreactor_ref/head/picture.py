@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.head.head import PARTS, Head, load_head
+from mreactor_ref.head.turn import rotation
 from mreactor_ref.signals import Array
 
 Picture = NDArray[np.uint8]
@@ -29,7 +30,7 @@ WALL = np.array([0.62, 0.66, 0.68])
 # Places on the head at rest, metres.
 COLLAR = -0.115  # height of the shirt in front
 LIP_LINE = -0.0537  # between the lips
-EYE = (0.0300, 0.0140, 0.110)  # the pupil's axis, and what lies before the iris
+EYE = (0.0300, 0.0140, 0.070)  # the pupil's axis, and what lies before the iris
 
 LIGHT = np.array([0.25, 0.55, 0.8]) / np.linalg.norm([0.25, 0.55, 0.8])
 HALFWAY = (LIGHT + [0, 0, 1]) / np.linalg.norm(LIGHT + [0, 0, 1])  # between light and camera
@@ -57,15 +58,6 @@ class View:
     distance: float = 1.0
     focal: float = 2.2
     offset: tuple[float, float] = (0.0, 0.0)
-
-
-def rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
-    """(3, 3) the turn of the head: roll about z, then pitch about x, then yaw about y."""
-    (a, b, c), (d, e, f) = np.cos([pitch, yaw, roll]), np.sin([pitch, yaw, roll])
-    about_x = np.array([[1, 0, 0], [0, a, -d], [0, d, a]])
-    about_y = np.array([[b, 0, e], [0, 1, 0], [-e, 0, b]])
-    about_z = np.array([[c, f, 0], [-f, c, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
 
 
 def project(points: Array, view: View) -> NDArray[np.float64]:
@@ -106,14 +98,17 @@ def rasterise(corners: NDArray[np.float64], width: int, height: int) -> Fragment
     wide = np.repeat(size[:, 0], counts)
     x, y = low[triangle, 0] + within % wide, low[triangle, 1] + within // wide
     point = np.stack([x + 0.5, y + 0.5], axis=1)
-    shares = np.stack(
-        [
-            _cross(c[triangle] - b[triangle], point - b[triangle, :2]),
-            _cross(a[triangle] - c[triangle], point - c[triangle, :2]),
-            _cross(b[triangle] - a[triangle], point - a[triangle, :2]),
-        ],
-        axis=1,
-    ) / area[triangle, None]
+    shares = (
+        np.stack(
+            [
+                _cross(c[triangle] - b[triangle], point - b[triangle, :2]),
+                _cross(a[triangle] - c[triangle], point - c[triangle, :2]),
+                _cross(b[triangle] - a[triangle], point - a[triangle, :2]),
+            ],
+            axis=1,
+        )
+        / area[triangle, None]
+    )
     inside = (shares >= 0).all(axis=1)
     triangle, shares, pixel = triangle[inside], shares[inside], (y * width + x)[inside]
     depth = (shares * corners[triangle, :, 2]).sum(axis=1)
@@ -180,22 +175,27 @@ def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[NDArray,
         colour[:] += np.clip(share, 0, 1)[:, None] * (np.array(shade) - colour)
 
     over(SHIRT, skin * _soft(COLLAR - y - 0.25 * z, 0.003))
-    hairline = 0.072 - 0.9 * np.maximum(0, 0.085 - z)
+    hairline = 0.072 - 0.9 * np.maximum(0, 0.045 - z)
     ear = _soft(x - 0.0735, 0.001) * (y < 0.035)
     over(HAIR, skin * _soft(y - hairline, 0.004) * (1 - ear))
-    arch = 0.0345 + 0.005 * np.sin((x - 0.012) / 0.036 * 2.4)
+    arch = 0.0310 + 0.005 * np.sin((x - 0.012) / 0.036 * 2.4)
     along = _soft(x - 0.013, 0.002) * _soft(0.050 - x, 0.004)
-    over(HAIR, 0.85 * skin * along * _soft(0.0033 - np.abs(y - arch), 0.0012) * (z > 0.08))
+    over(HAIR, 0.85 * skin * along * _soft(0.0033 - np.abs(y - arch), 0.0012) * (z > 0.04))
     bow = np.maximum(0, 1 - (x / 0.0265) ** 2)
     lip = _soft(LIP_LINE + 0.0095 * bow - y, 0.001) * _soft(y - LIP_LINE + 0.0115 * bow, 0.001)
-    over(LIPS, skin * lip * (z > 0.11) * (x < 0.0265))
-    over(MOUTH, skin * (x < 0.031) * (y > -0.085) * (y < -0.02) * (z < 0.118) * (z > 0.03))
+    over(LIPS, skin * lip * (z > 0.07) * (x < 0.0265))
+    over(MOUTH, skin * inside_mouth(x, y, z))
     eye = part == PARTS.index("eyes")
     from_pupil = np.hypot(x - EYE[0], y - EYE[1])
     front = eye * (z > EYE[2])
     over(IRIS, front * _soft(0.0058 - from_pupil, 0.0006))
     over(PUPIL, front * _soft(0.0026 - from_pupil, 0.0006))
     return colour, gloss
+
+
+def inside_mouth(x: NDArray, y: NDArray, z: NDArray) -> NDArray[np.bool_]:
+    """Whether a place of the skin at rest is behind the lips."""
+    return (np.abs(x) < 0.034) & (y > -0.085) & (y < -0.02) & (z < 0.078) & (z > -0.01)
 
 
 def _soft(distance: NDArray, width: float) -> NDArray:

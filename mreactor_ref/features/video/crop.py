@@ -48,7 +48,10 @@ def cut(pixels: Pixels, square: Square, size: int) -> Array:
     y = origin[1] + steps[None, :] * across[1] + steps[:, None] * down[1]
     outside = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
     x, y = np.clip(x, 0, width - 1).ravel(), np.clip(y, 0, height - 1).ravel()
-    left, top = np.minimum(x.astype(np.int32), width - 2), np.minimum(y.astype(np.int32), height - 2)
+    left, top = (
+        np.minimum(x.astype(np.int32), width - 2),
+        np.minimum(y.astype(np.int32), height - 2),
+    )
     right_share = (x - left).astype(np.float32)[:, None]
     low_share = (y - top).astype(np.float32)[:, None]
     rows = np.ascontiguousarray(pixels[::step, ::step]).reshape(-1, 3)

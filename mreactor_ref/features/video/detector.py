@@ -34,7 +34,9 @@ class Detector:
         self._network: Network = open_network(DETECTOR)
         self._cells = np.concatenate(
             [
-                np.repeat((np.stack(np.meshgrid(*[np.arange(n)] * 2), -1).reshape(-1, 2) + 0.5) / n, k, 0)
+                np.repeat(
+                    (np.stack(np.meshgrid(*[np.arange(n)] * 2), -1).reshape(-1, 2) + 0.5) / n, k, 0
+                )
                 for n, k in GRIDS
             ]
         )  # (896, 2), the centres, row after row
