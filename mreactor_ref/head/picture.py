@@ -33,7 +33,7 @@ LIP_LINE = -0.0537  # between the lips
 EYE = (0.0300, 0.0140, 0.070)  # the pupil's axis, and what lies before the iris
 
 LIGHT = np.array([0.25, 0.55, 0.8]) / np.linalg.norm([0.25, 0.55, 0.8])
-HALFWAY = (LIGHT + [0, 0, 1]) / np.linalg.norm(LIGHT + [0, 0, 1])  # between light and camera
+HALFWAY = np.array([0.1299, 0.2856, 0.9495])  # between light and camera
 AMBIENT = 0.45
 SAMPLES = 2  # of each pixel, along each side
 
@@ -128,7 +128,7 @@ def _cross(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def draw(weights: Array, view: View) -> Picture:
-    """The head under the weights (52,) of its targets, before a plain wall: (H, W, 3) uint8, RGB."""
+    """The head under the weights (52,) of its targets, before a plain wall: (H, W, 3) RGB."""
     head, finer = load_head(), SAMPLES
     posed = head.posed(weights)
     corners = project(posed, view)[head.triangles] * [finer, finer, 1]

@@ -14,9 +14,9 @@ FOLDER = Path(__file__).with_name("networks")
 # SHA-256 of the files; where they come from stands in networks/README.md.
 DETECTOR, LANDMARKS, EXPRESSION = "face_detector", "face_landmarks", "face_expression"
 SHA256 = {
-    DETECTOR: "1837feb4070aa5f784525dff514b7fc1258fc662741f27ea0b6d6f222ea0f41d",
-    LANDMARKS: "804f13a8d20d0f83b77390b26880ae03a6fee37de6dac8fe69eedb19786987dd",
-    EXPRESSION: "2955a73e2713a74a59f217dd455f414f3d534ea9a2c71318ef5752dd221aa55e",
+    DETECTOR: "0ce14cfd265ea6d84975f3e5616a76789cec4c2a8c90b3aa480bf89221b9ac27",
+    LANDMARKS: "8fe9922e903965447afec87168ceaaa21a6c4230687584dcb9bb18b6400ecbd8",
+    EXPRESSION: "e2000a851f74112e3a891d8ec6fa80ee318e4cfbea1197553442065c9c6d56ae",
 }
 
 Network = Callable[[Array], list[Array]]

@@ -67,7 +67,8 @@ class Follower:
         self._looked = self._judged = -np.inf
         self._judgement = np.zeros(len(EXPRESSIONS), np.float32)
         self._rival: Square | None = None
-        self.others = self.switches = 0
+        self._others: list[int] = []
+        self.switches = 0
 
     def follow(self, frame: Frame) -> Array | None:
         """The row of the next frame, or None where it shows no face."""
@@ -89,22 +90,31 @@ class Follower:
 
     def _look(self, frame: Frame) -> None:
         """Look at the whole picture: for a face to follow, or for one that is larger."""
-        faces = self._detector.find(frame.pixels)
         self._looked = frame.time
+        faces = [found.square for found in self._detector.find(frame.pixels)]
         if self._square is None:
-            self._square = faces[0].square if faces else None
-            self._rival, self._fresh = None, True
-            self.others = max(self.others, len(faces) - 1)
+            sure = (square for square in faces if self._is_face(frame, square))
+            self._square, self._rival, self._fresh = next(sure, None), None, True
+        followed = self._square
+        if followed is None:
             return
-        others = [face for face in faces if not _same(face.square, self._square)]
-        self.others = max(self.others, len(others))
-        larger = [f.square for f in others if f.square.side > LARGER * self._square.side]
-        if larger and self._rival is not None and _same(larger[0], self._rival):
-            self._square, self._judged, self._rival = larger[0], -np.inf, None
-            self._fresh = True
+        others = [s for s in faces if not _same(s, followed) and self._is_face(frame, s)]
+        self._others.append(len(others))
+        larger = next((s for s in others if s.side > LARGER * followed.side), None)
+        if larger is not None and self._rival is not None and _same(larger, self._rival):
+            self._square, self._judged, self._rival, self._fresh = larger, -np.inf, None, True
             self.switches += 1
         else:
-            self._rival = larger[0] if larger else None
+            self._rival = larger
+
+    def _is_face(self, frame: Frame, square: Square) -> bool:
+        """Whether the mesh, too, finds a face where the detector does."""
+        return self._mesh.find(frame.pixels, square).score >= LEAST_SCORE
+
+    @property
+    def others(self) -> int:
+        """The most faces beside the followed one in two looks, or in the only one."""
+        return sorted([0, *self._others])[-2 if len(self._others) > 1 else -1]
 
 
 def _same(one: Square, other: Square) -> bool:
