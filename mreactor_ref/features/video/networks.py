@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from mreactor_ref.errors import IntegrityError, UsageError
@@ -26,6 +27,15 @@ class NoRuntimeError(UsageError):
     """ONNX Runtime is not installed, so no face can be read out of a video."""
 
 
+def check_runtime() -> None:
+    """Raise NoRuntimeError unless onnxruntime is installed."""
+    if find_spec("onnxruntime") is None:
+        raise NoRuntimeError(
+            "the face in a video cannot be read without onnxruntime",
+            fix="pip install 'mreactor[onnxruntime]'",
+        )
+
+
 def open_network(name: str) -> Network:
     """Open one of the networks; it runs on one core.
 
@@ -36,13 +46,9 @@ def open_network(name: str) -> Network:
         NoRuntimeError: onnxruntime is not installed.
         IntegrityError: the file is not the one that the package was made with.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise NoRuntimeError(
-            "the face in a video cannot be read without onnxruntime",
-            fix="pip install 'mreactor[onnxruntime]'",
-        ) from error
+    check_runtime()
+    import onnxruntime
+
     path = FOLDER / f"{name}.onnx"
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256[name]:
