@@ -15,10 +15,10 @@ Picture = NDArray[np.uint8]
 
 # Colours, linear in what is shown, 0 to 1.
 SKIN = (0.83, 0.62, 0.52)
-LIPS = (0.70, 0.36, 0.35)
+LIPS = (0.75, 0.51, 0.45)
 HAIR = (0.20, 0.13, 0.09)
-WHITE = (0.93, 0.92, 0.90)
-IRIS = (0.30, 0.22, 0.14)
+WHITE = (0.80, 0.78, 0.76)
+IRIS = (0.20, 0.15, 0.10)
 PUPIL = (0.03, 0.03, 0.03)
 TEETH = (0.92, 0.90, 0.84)
 TONGUE = (0.72, 0.33, 0.33)
@@ -34,7 +34,7 @@ EYE = (0.0300, 0.0140, 0.070)  # the pupil's axis, and what lies before the iris
 
 LIGHT = np.array([0.25, 0.55, 0.8]) / np.linalg.norm([0.25, 0.55, 0.8])
 HALFWAY = np.array([0.1299, 0.2856, 0.9495])  # between light and camera
-AMBIENT = 0.45
+AMBIENT = 0.6
 SAMPLES = 2  # of each pixel, along each side
 
 

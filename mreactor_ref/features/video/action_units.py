@@ -36,7 +36,7 @@ class Unit:
 UNITS = {
     "AU1": Unit(0.30, {"browInnerUp": 1.0}),
     "AU2": Unit(0.30, {"browOuterUp": 1.0}),
-    "AU4": Unit(0.20, {"browDown": 1.0}),
+    "AU4": Unit(0.25, {"browDown": 1.0}),
     "AU6": Unit(0.08, {"cheekSquint": 1.0}),
     "AU7": Unit(0.30, {"eyeSquint": 1.0}),
     "AU9": Unit(0.30, {"noseSneer": 1.0, "mouthSmile": -0.5}),

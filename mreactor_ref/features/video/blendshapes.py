@@ -41,8 +41,9 @@ ANTAGONISTS = (
 )
 OPPOSED = 0.5  # as if their targets had this cosine
 LOWER_FACE = (-0.5, -5.5)  # cm: heights of the canonical face between which what is below begins
-CERTAIN = ("mouthSmile", "mouthDimple", "jawOpen", "mouthLowerDown", "mouthUpperUp")
-NEVER_NOTHING = 1e-6  # that a frame counts at least
+CERTAIN = ("mouthSmile", "mouthDimple", "jawOpen")
+DOUBT = 0.1  # added to what the expression network says
+SHOWN = 0.3  # certain weights that make a frame count less by a factor of e
 MOST = 1.2  # of a weight
 SWEEPS = 60
 
@@ -132,20 +133,25 @@ def products(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def rest_products(wanted: NDArray[np.float64], neutral: Array) -> NDArray[np.float64]:
     """(52,) the products of the face's own rest, estimated from its frames.
 
-    It is the mean of all frames, of which one counts by how neutral the expression network finds
-    it, squared. Where even those are not neutral, what they show for certain by comparison with
-    the canonical face (CERTAIN) is taken out again, by as much as they are not.
+    It is the mean of all frames. One counts the more, the more neutral the expression network
+    finds it, and the less it shows for certain (CERTAIN) beside the canonical face. As far as
+    even those frames are not neutral, what they show for certain is taken out again, and brows
+    and eyes, which are at rest most of the time, rest at their median.
 
     Args:
         wanted: (T, 52) products of the frames.
         neutral: (T,) the probability that a frame is neutral.
     """
-    counted = np.square(neutral.astype(np.float64)) + NEVER_NOTHING
+    certain = np.array([any(part in name for part in CERTAIN) for name in TARGETS])
+    upper = np.array([name.startswith(("brow", "eye")) for name in TARGETS])
+    shown = solve(wanted)[:, certain].sum(axis=1, dtype=np.float64)
+    counted = np.square(neutral + DOUBT) * np.exp((shown.min() - shown) / SHOWN)
     counted /= counted.sum()
-    mean, certainty = counted @ wanted, counted @ neutral
-    weights = solve(mean[None])[0] * [any(part in n for part in CERTAIN) for n in TARGETS]
+    doubt = 1 - float(counted @ neutral)
+    mean = counted @ wanted
+    mean[upper] += doubt * (np.median(wanted[:, upper], axis=0) - mean[upper])
     rows = load_targets().rows
-    return mean - (1 - certainty) * rows @ (rows.T @ weights)
+    return mean - doubt * rows @ (rows.T @ (solve(mean[None])[0] * certain))
 
 
 def solve(wanted: NDArray[np.float64]) -> Array:
