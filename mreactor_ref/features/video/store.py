@@ -80,7 +80,7 @@ def _save(path: Path, face: VideoFace) -> None:
 
 
 def _load(path: Path) -> VideoFace:
-    with np.load(path) as file:
+    with path.open("rb") as opened, np.load(opened) as file:
         warnings, trusted = json.loads(file["lines"].tobytes())
         face = None
         if "attributes" in file:
