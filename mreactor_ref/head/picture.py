@@ -195,7 +195,7 @@ def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[NDArray,
 
 def inside_mouth(x: NDArray, y: NDArray, z: NDArray) -> NDArray[np.bool_]:
     """Whether a place of the skin at rest is behind the lips."""
-    return (np.abs(x) < 0.034) & (y > -0.085) & (y < -0.02) & (z < 0.078) & (z > -0.01)
+    return (np.abs(x) < 0.034) & (y > -0.072) & (y < -0.02) & (z < 0.078) & (z > -0.01)
 
 
 def _soft(distance: NDArray, width: float) -> NDArray:
