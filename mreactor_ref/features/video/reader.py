@@ -1,0 +1,44 @@
+"""Readers of the face in a video: what all of them offer, and the one of the package."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from mreactor_ref.features.video.description import VideoFace, describe
+from mreactor_ref.features.video.frames import read_frames
+from mreactor_ref.features.video.networks import SHA256
+from mreactor_ref.features.video.track import follow_face
+from mreactor_ref.head.head import HEAD_FILE
+
+VERSION = 1  # of what is made of the networks' output; a new one reads kept videos again
+
+
+class FaceReader(Protocol):
+    """Reads the face out of a video; results are kept under its name."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, path: Path) -> VideoFace:
+        """Read the face of the video.
+
+        Raises:
+            ClipError: the file cannot be read, or has no pictures.
+        """
+        ...
+
+
+class MeshReader:
+    """The reader of the package: landmarks, blendshapes, action units by rule."""
+
+    @cached_property
+    def name(self) -> str:
+        """Changes with the networks, the head and VERSION."""
+        made_of = "".join([str(VERSION), *SHA256.values()]).encode() + HEAD_FILE.read_bytes()
+        return f"mesh-{hashlib.sha256(made_of).hexdigest()[:12]}"
+
+    def read(self, path: Path) -> VideoFace:
+        return describe(follow_face(read_frames(path)))
