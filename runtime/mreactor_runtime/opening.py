@@ -47,7 +47,7 @@ CUDA_ONLY = (TENSORRT, TENSORRT_RTX)
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFacts:
     """Facts of a model that a run needs beside its graphs.
 
     Attributes:
@@ -69,7 +69,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelFiles:
     """Where a model is: at least one of its checkpoint and its bundle."""
 
     name: str
@@ -93,19 +93,19 @@ class Source:
 class Opened:
     """A model, the engine that runs it, and lines for the user about the choice."""
 
-    model: Model
+    model: ModelFacts
     engine: Engine
     notes: tuple[str, ...]
 
 
-def find_model(model: str | Path) -> Source:
+def find_model(model: str | Path) -> ModelFiles:
     """A bundle's folder, or a checkpoint by path or shipped name with its bundle in the cache.
 
     Raises: UsageError where there is neither.
     """
     folder = Path(model)
     if (folder / MANIFEST).is_file():
-        return Source(str(model), checkpoint=None, bundle=folder, sha256=None)
+        return ModelFiles(str(model), checkpoint=None, bundle=folder, sha256=None)
     try:
         checkpoint = find_checkpoint(model)
     except UsageError:
@@ -115,7 +115,7 @@ def find_model(model: str | Path) -> Source:
     sha256 = checkpoint_hash(checkpoint)
     cached = bundle_for(sha256)
     bundle = cached if (cached / MANIFEST).is_file() else None
-    return Source(str(model), checkpoint, bundle, sha256)
+    return ModelFiles(str(model), checkpoint, bundle, sha256)
 
 
 def open_model(
@@ -148,16 +148,16 @@ def open_model(
         raise UsageError(f"device is {device!r}, not one of {', '.join(DEVICES)}")
     if dtype not in (AUTO, *DTYPES):
         raise UsageError(f"dtype is {dtype!r}, not one of {', '.join((AUTO, *DTYPES))}")
-    source = find_model(model)
+    files = find_model(model)
     if engine != AUTO:
-        return _open(source, engine, device, threads, dtype)
-    able = _able(source, device)
+        return _open(files, engine, device, threads, dtype)
+    able = _able(files, device)
     notes: list[str] = []
-    if source.bundle is None:
-        notes.append(f"{able[0][0]} runs the checkpoint: no export yet ({source.how_to_export})")
+    if files.bundle is None:
+        notes.append(f"{able[0][0]} runs the checkpoint: no export yet ({files.how_to_export})")
     for (name, place), after in zip(able, [*able[1:], None], strict=True):
         try:
-            opened = _open(source, name, place, threads, dtype)
+            opened = _open(files, name, place, threads, dtype)
         except IntegrityError:
             raise  # what is damaged is said, and not passed over
         except (MReactorError, RuntimeError) as error:
@@ -170,20 +170,20 @@ def open_model(
     raise AssertionError("one engine is always tried")
 
 
-def _able(source: Source, device: str) -> list[tuple[str, str]]:
+def _able(files: ModelFiles, device: str) -> list[tuple[str, str]]:
     """Engine and device of all that `auto` may take, the best first; never none."""
     places = (CUDA, CPU) if device == AUTO else (device,)
     able = [
         (engine, place)
         for place in places
         for engine in PREFERENCE[place]
-        if source.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
+        if files.can_run(engine) and (device != AUTO or place == CPU or _has_cuda(engine))
     ]
     # A bundle without ONNX Runtime: opening it says what to install.
     return able or [(ONNX, CPU if device == AUTO else device)]
 
 
-def _open(source: Source, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
+def _open(files: ModelFiles, engine: str, device: str, threads: int | None, dtype: str) -> Opened:
     """On this engine and no other."""
     if engine in CUDA_ONLY and device == CPU:
         raise UsageError(f"{engine} runs on CUDA only", fix="use another --engine on a CPU")
@@ -194,9 +194,9 @@ def _open(source: Source, engine: str, device: str, threads: int | None, dtype: 
     if device == AUTO:
         device = CUDA if engine in CUDA_ONLY or _has_cuda(engine) else CPU
     if engine == TORCH:
-        return Opened(*_open_torch(source, device, threads, dtype), notes=())
+        return Opened(*_open_torch(files, device, threads, dtype), notes=())
     said: list[str] = []
-    model, opened = _open_bundle(source, engine, device, threads, dtype, said.append)
+    model, opened = _open_bundle(files, engine, device, threads, dtype, said.append)
     return Opened(model, opened, notes=tuple(said))
 
 
@@ -207,12 +207,12 @@ def _has_cuda(engine: str) -> bool:
 
 
 def _open_torch(
-    source: Source, device: str, threads: int | None, dtype: str
-) -> tuple[Model, Engine]:
-    if source.checkpoint is None or source.sha256 is None:
+    files: ModelFiles, device: str, threads: int | None, dtype: str
+) -> tuple[ModelFacts, Engine]:
+    if files.checkpoint is None or files.sha256 is None:
         raise UsageError(
             "a bundle has no checkpoint for the torch engine",
-            source.bundle,
+            files.bundle,
             "give --model the checkpoint, or --engine onnx",
         )
     own_kernels = device == CUDA and HAS_TRITON
@@ -221,12 +221,12 @@ def _open_torch(
     elif dtype != FP32 and not own_kernels:
         raise UsageError(
             f"the torch engine computes in {FP32} on {device} here, not in {dtype}",
-            fix=f"leave --dtype out, or: {source.how_to_export} --dtype {dtype}",
+            fix=f"leave --dtype out, or: {files.how_to_export} --dtype {dtype}",
         )
-    network = load_checkpoint(source.checkpoint)
-    model = Model(
-        name=source.name,
-        sha256=source.sha256,
+    network = load_checkpoint(files.checkpoint)
+    model = ModelFacts(
+        name=files.name,
+        sha256=files.sha256,
         config=network.config,
         reaction_mean=network.reaction.mean.clone(),
         reaction_std=network.reaction.std.clone(),
@@ -242,24 +242,24 @@ def _open_torch(
 
 
 def _open_bundle(
-    source: Source,
+    files: ModelFiles,
     engine: str,
     device: str,
     threads: int | None,
     dtype: str,
     say: Callable[[str], None],
-) -> tuple[Model, Engine]:
-    if source.bundle is None:
-        raise UsageError(f"{source.name} has no export yet", fix=source.how_to_export)
-    bundle = open_bundle(source.bundle)
+) -> tuple[ModelFacts, Engine]:
+    if files.bundle is None:
+        raise UsageError(f"{files.name} has no export yet", fix=files.how_to_export)
+    bundle = open_bundle(files.bundle)
     info = bundle.info
-    if source.sha256 not in (None, info.checkpoint_sha256):
-        raise IntegrityError("is of another checkpoint", source.bundle, source.how_to_export)
+    if files.sha256 not in (None, info.checkpoint_sha256):
+        raise IntegrityError("is of another checkpoint", files.bundle, files.how_to_export)
     if dtype not in (AUTO, info.dtype):
         again = f"leave --dtype out, or: mreactor-export --model {info.model_name} --dtype {dtype}"
-        raise UsageError(f"was exported in {info.dtype}, not in {dtype}", source.bundle, again)
-    model = Model(
-        name=source.name,
+        raise UsageError(f"was exported in {info.dtype}, not in {dtype}", files.bundle, again)
+    model = ModelFacts(
+        name=files.name,
         sha256=info.checkpoint_sha256,
         config=info.config,
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),

@@ -40,7 +40,7 @@ from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
-from mreactor_runtime.opening import Model, open_model
+from mreactor_runtime.opening import ModelFacts, open_model
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
 
@@ -68,7 +68,7 @@ class Reactor:
 
     def __init__(
         self,
-        model: Model,
+        model: ModelFacts,
         engine: Engine,
         source: PriorSource | None = None,
         notes: tuple[str, ...] = (),

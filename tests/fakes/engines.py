@@ -36,7 +36,7 @@ from mreactor_ref.signals import (
     Utterance,
 )
 from mreactor_runtime.bundle import BundleInfo
-from mreactor_runtime.opening import Model
+from mreactor_runtime.opening import ModelFacts
 from mreactor_runtime.tensors import graph_specs
 
 WIDTH = 4
@@ -184,8 +184,8 @@ def bundle_info(sha256: str = "0" * 64) -> BundleInfo:
     )
 
 
-def fake_model() -> Model:
-    return Model("fake", "0" * 64, CONFIG, torch.zeros(REACTION), torch.ones(REACTION))
+def fake_model() -> ModelFacts:
+    return ModelFacts("fake", "0" * 64, CONFIG, torch.zeros(REACTION), torch.ones(REACTION))
 
 
 def tiny_network(seed: int = 0) -> MReactor:

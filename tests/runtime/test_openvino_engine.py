@@ -20,7 +20,7 @@ from mreactor_runtime.engines import openvino_engine
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, ONNX, OPENVINO, TORCH
 from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
 from mreactor_runtime.engines.reference import ReferenceEngine
-from mreactor_runtime.opening import Source, open_model
+from mreactor_runtime.opening import ModelFiles, open_model
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graph_specs
 
 pytestmark = pytest.mark.skipif(
@@ -228,4 +228,4 @@ def test_a_model_opens_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         open_model(tmp_path / "bundle", engine=OPENVINO, device=CUDA)
     monkeypatch.setitem(opening.PREFERENCE, CPU, (TORCH, OPENVINO, ONNX))
     assert open_model(tmp_path / "bundle", device=CPU).engine.name == OPENVINO
-    assert not Source("x", checkpoint=None, bundle=None, sha256=None).can_run(OPENVINO)
+    assert not ModelFiles("x", checkpoint=None, bundle=None, sha256=None).can_run(OPENVINO)

@@ -34,7 +34,7 @@ from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines.names import CPU, ONNX, TORCH
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
-from mreactor_runtime.opening import Model
+from mreactor_runtime.opening import ModelFacts
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling
@@ -54,7 +54,7 @@ def onnx_engine() -> OnnxRuntimeEngine:
 def tiny_reactor() -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
-    model = Model("tiny", "0" * 64, network.config, mean, std)
+    model = ModelFacts("tiny", "0" * 64, network.config, mean, std)
     return Reactor(model, TorchCpuEngine(network), source=TwoSubjects())
 
 
