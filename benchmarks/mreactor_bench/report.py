@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mreactor_ref.files import write_whole
 from mreactor_runtime.bundle import versions
 
 SCHEMA_VERSION = 1
@@ -32,8 +33,7 @@ def to_json(kind: str, values: dict[str, Any]) -> str:
 
 def write_report(path: Path, kind: str, values: dict[str, Any]) -> None:
     """Write `to_json`, in a folder that is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(kind, values), encoding="utf-8")
+    write_whole(path, to_json(kind, values).encode())
 
 
 def markdown(rows: dict[str, dict[str, float]], first: str, digits: str = ".3g") -> str:

@@ -15,6 +15,7 @@ import click
 from mreactor_export.flags import plan_flags, read_plan_flags
 from mreactor_ref.command import line_now_and_then, one_line_errors
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.engines.names import CPU, CUDA, DTYPES
 
 if TYPE_CHECKING:
@@ -187,7 +188,6 @@ def _verify(
 ) -> None:
     """Take the figures of a bundle, print them, and write them where `output` says."""
     from mreactor_runtime.bundle import open_bundle
-    from mreactor_runtime.run.outputs import check_writable, write_whole
 
     bundle = open_bundle(folder)
     if output is not None:

@@ -16,7 +16,7 @@ from mreactor_ref.errors import UsageError
 from mreactor_runtime.bundle import MANIFEST, SessionOptions, open_bundle
 from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.engines.onnxruntime_engine import PROVIDER_OPTIONS
-from mreactor_runtime.folders import check_writable, write_folder
+from mreactor_runtime.folders import check_replaceable, write_folder
 from mreactor_runtime.tensors import ENCODER, GraphSpec, TensorSpec, graphs
 
 PREFIX = "mreactor_"  # a repository holds other people's models too
@@ -150,7 +150,7 @@ def check_repository(output: Path, prefix: str = PREFIX) -> None:
     """
     if (output / MANIFEST).is_file():
         raise UsageError("is a bundle", output, "give another --output")
-    check_writable(output, f"{prefix}{ENCODER}/{CONFIG}", "model repository of this export")
+    check_replaceable(output, f"{prefix}{ENCODER}/{CONFIG}", "model repository of this export")
     foreign = sorted(p.name for p in output.glob("*") if not p.name.startswith(prefix))
     if foreign:
         raise UsageError(

@@ -12,15 +12,16 @@ from fakes.models import random_model
 
 from mreactor_bench.throughput.weights import Weights
 from mreactor_bench.throughput.worker import Worker, out_of_memory
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import MReactorError, UsageError
+from mreactor_ref.files import sha256_of
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Weights:
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(random_model(CONFIG), path)
-    return Weights("tiny", checkpoint_hash(path), CONFIG, path)
+    return Weights("tiny", sha256_of(path), CONFIG, path)
 
 
 def test_what_goes_wrong_in_a_worker_reaches_the_caller(weights: Weights):

@@ -18,7 +18,7 @@ from mreactor_export.export import PARITY_HTML, PARITY_JSON
 from mreactor_export.operators import OPSETS as KNOWN_OPSETS
 from mreactor_export.options import FORMATS as KNOWN_FORMATS
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import checkpoint_hash
+from mreactor_ref.files import sha256_of
 from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mreactor_runtime.engines.tensorrt import options as tensorrt_options
@@ -39,7 +39,7 @@ def test_a_checkpoint_becomes_a_bundle(checkpoint: Path, exports: list, tmp_path
         PARITY_HTML,
     }
     info, model = bundle.info, network()
-    assert info.checkpoint_sha256 == checkpoint_hash(checkpoint)
+    assert info.checkpoint_sha256 == sha256_of(checkpoint)
     assert info.config == model.config
     assert (info.opset, info.dtype) == (20, "fp32")
     assert info.reaction_mean == tuple(model.reaction.mean.tolist())

@@ -22,10 +22,10 @@ from mreactor_bench.solvers.rule import (
     choose,
     verdicts,
 )
+from mreactor_ref.files import write_whole
 from mreactor_runtime.report.page import bullets, document, paragraph, picture, reproduce
 from mreactor_runtime.report.page import table as page_table
 from mreactor_runtime.report.timeline import require_matplotlib
-from mreactor_runtime.run.outputs import write_whole
 from mreactor_runtime.sampling_options import flat
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from mreactor_bench.throughput.compare import Comparison
 from mreactor_bench.throughput.measure import Row, clip_ceiling
 from mreactor_bench.throughput.setting import PEERS, Plan, Setting
 from mreactor_bench.throughput.weights import Weights
+from mreactor_ref.files import write_whole
 from mreactor_runtime.bundle import versions
-from mreactor_runtime.run.outputs import write_whole
 
 KIND = "throughput"
 MORE_PACKAGES = ("onnx", "openvino", "tensorrt", "tensorrt-rtx", "triton", "matplotlib")

@@ -9,8 +9,9 @@ from mreactor_export.parity.candidates import open_candidates
 from mreactor_export.parity.clips import example_clips
 from mreactor_export.parity.figures import Figure, Report, verify_command
 from mreactor_export.parity.proof import verify
-from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.model import MReactor
 from mreactor_runtime.bundle import Bundle, BundleInfo
 from mreactor_runtime.tensors import all_graphs
@@ -93,7 +94,7 @@ def load_reference(bundle: Bundle, model: str | Path | None = None) -> MReactor:
             bundle.folder,
             "give it with --model",
         ) from None
-    if checkpoint_hash(path) != bundle.info.checkpoint_sha256:
+    if sha256_of(path) != bundle.info.checkpoint_sha256:
         raise UsageError(
             "is not the checkpoint that the bundle came from",
             path,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mreactor_export.parity.figures import Curve, Figure, Report, rows
+from mreactor_ref.files import write_whole
 from mreactor_runtime.report.page import (
     bullets,
     document,
@@ -21,7 +22,6 @@ from mreactor_runtime.report.page import (
     svg_text,
     table,
 )
-from mreactor_runtime.run.outputs import write_whole
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 760, 300, 60, 10, 36, 12  # of a plot, pixels
 LEAST, MOST = 1e-9, 1e2  # of what a plot shows: no error at all has no logarithm

@@ -26,6 +26,7 @@ from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import MReactorError
+from mreactor_ref.files import check_writable, is_disk_full
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
@@ -33,7 +34,7 @@ from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.options import Options
-from mreactor_runtime.run.outputs import check_writable, is_disk_full, write_json
+from mreactor_runtime.run.outputs import write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
 from mreactor_runtime.run.results import Draw, Ledger, Results, TooManyFailed

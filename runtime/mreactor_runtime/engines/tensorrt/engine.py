@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
+from mreactor_ref.files import unwritable, write_whole
 from mreactor_runtime.engines.buffers import allocate, hold, sizes_of
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CUDA
-from mreactor_runtime.engines.tensorrt.cache import cached_plan, locked, read_plan, write_whole
+from mreactor_runtime.engines.tensorrt.cache import cached_plan, locked, read_plan
 from mreactor_runtime.engines.tensorrt.graph import BoundGraph, OpenedGraph
 from mreactor_runtime.engines.tensorrt.key import plan_key
 from mreactor_runtime.engines.tensorrt.options import (
@@ -176,7 +177,7 @@ class TensorRTEngine:
         path = self._options.runtime_cache_file
         if path is None or self._runtime_cache is None:
             return
-        with locked(path):
+        with locked(path), unwritable(path):
             write_whole(path, bytes(self._runtime_cache.serialize()))
 
 
