@@ -132,7 +132,7 @@ def throughput(
     machine does other work, too, only these ratios can be trusted.
     """
     with one_line_errors(debug):
-        from mreactor_bench.throughput.report import write_reports
+        from mreactor_bench.throughput.page import write_reports
         from mreactor_bench.throughput.run import Request, run
         from mreactor_bench.throughput.setting import Plan
 
