@@ -45,7 +45,8 @@ from mreactor_runtime.run.summary import DECODE, SAMPLE, Progress, Silent, Summa
 
 LEAST_WINDOW = 16  # clips that are put in order of their lengths
 WINDOW_FRAMES = 1024  # for each of these, which bounds the memory of long clips
-READERS_BESIDE_CUDA = 4  # the sampler needs little of the processor there
+# Threads that read; the sampler needs little of the processor beside CUDA.
+READERS_BESIDE_CPU, READERS_BESIDE_CUDA = 1, 4
 
 
 class Job:
@@ -142,7 +143,7 @@ class Job:
         if not self.options.overlap:
             return nullcontext(map(read, clips))
         on_cuda = self.reactor.engine.device.type == CUDA
-        threads = self.options.readers or (READERS_BESIDE_CUDA if on_cuda else 1)
+        threads = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
         return ReadAhead(clips, read, _frames, threads, most, most * WINDOW_FRAMES)
 
     def _window(self, window: Sequence[Read | Unread], batches: Batches, writer: Writer) -> None:

@@ -33,7 +33,7 @@ ENGINE_PACKAGES = {
     TENSORRT_RTX: ("tensorrt-rtx",),
 }
 # Arguments that do not change the results.
-UNDECISIVE = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
+UNDECISIVE = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "shard")
 MOST_NAMED = 3  # differences in one line
 
 Record = dict[str, Any]
