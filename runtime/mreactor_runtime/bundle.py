@@ -295,8 +295,5 @@ def _hash(path: Path) -> str:
 
 def _check(path: Path, found: str, expected: str) -> None:
     if found != expected:
-        raise IntegrityError(
-            f"its SHA-256 is {shown_hash(found)}, not {shown_hash(str(expected))} of {MANIFEST}",
-            path,
-            AGAIN,
-        )
+        hashes = f"{shown_hash(found)}, not {shown_hash(str(expected))} of {MANIFEST}"
+        raise IntegrityError(f"its SHA-256 is {hashes}", path, AGAIN)
