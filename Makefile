@@ -1,4 +1,5 @@
 # make demo: reactions to the example clips.  make test: linters and all tests.
+# make style: put the source into its form.  make docs: the pages of its API, build/docs.
 # make gpu: on a machine with a GPU, what only that can show: benchmarks/results/gpu.
 # All set up .venv first, and again only when the packaging files change.
 
@@ -6,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES := examples/clips
 
-.PHONY: demo test lint gpu people clean
+.PHONY: demo test lint style docs gpu people clean
 
 demo: .venv/demo.done
 	$(BIN)/mreactor-export --model mini
@@ -20,6 +21,14 @@ lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+style: .venv/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/dev.done
+	$(BIN)/pdoc --docformat google --output-directory build/docs \
+	    mreactor mreactor_ref mreactor_runtime mreactor_export mreactor_bench
 
 gpu: .venv/dev.done
 	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/gpu.sh

@@ -5,7 +5,6 @@ Nothing else is read: a pickle runs what is in it, so it is known by its first b
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,6 +15,7 @@ import safetensors
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.files import in_place_of
 
 if TYPE_CHECKING:  # finding and hashing a checkpoint must not wait for torch
     from mreactor_ref.model import MReactor
@@ -68,12 +68,6 @@ def find_checkpoint(model: str | Path) -> Path:
     raise UsageError(f"no model {str(model)!r}", fix=f"give a file, or one of: {names}")
 
 
-def checkpoint_hash(path: Path) -> str:
-    """SHA-256 of the file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def save_checkpoint(model: MReactor, path: Path, notes: dict[str, str] | None = None) -> None:
     """Write weights and config; `notes` (how it was trained) go into the metadata.
 
@@ -83,17 +77,13 @@ def save_checkpoint(model: MReactor, path: Path, notes: dict[str, str] | None = 
 
     metadata = {"format": FORMAT, "config": json.dumps(model.config.to_dict()), **(notes or {})}
     tensors = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-    partial = path.with_suffix(".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata)
-        partial.replace(path)
+        with in_place_of(path) as partial:
+            save_file(tensors, partial, metadata)
     except (safetensors.SafetensorError, OSError) as error:
         raise UsageError(
             f"cannot be written: {error}", path, "make room, or write elsewhere"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -37,6 +37,10 @@ class ClipError(MReactorError):
     exit_code = 3
 
 
+class ClipWarning(UserWarning):
+    """Something about a clip that should be known, where nobody else is there to be told."""
+
+
 class IntegrityError(MReactorError):
     """An artefact is not what its manifest says it is."""
 

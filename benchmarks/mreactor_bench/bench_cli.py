@@ -16,6 +16,7 @@ from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import check_writable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, BF16, DEVICES, DTYPES, ENGINES, FP16, FP32
 from mreactor_runtime.sampling_options import solver_options
@@ -131,10 +132,9 @@ def throughput(
     machine does other work, too, only these ratios can be trusted.
     """
     with one_line_errors(debug):
-        from mreactor_bench.throughput.report import write_reports
+        from mreactor_bench.throughput.page import write_reports
         from mreactor_bench.throughput.run import Request, run
         from mreactor_bench.throughput.setting import Plan
-        from mreactor_runtime.run.outputs import check_writable
 
         if output is not None:
             check_writable(output)

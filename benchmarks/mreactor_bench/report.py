@@ -1,13 +1,15 @@
-"""What the JSON of every report begins with."""
+"""Reports of benchmarks: what their JSON begins with, and tables in Markdown."""
 
 from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mreactor_ref.files import write_whole
 from mreactor_runtime.bundle import versions
 
 SCHEMA_VERSION = 1
@@ -32,8 +34,30 @@ def to_json(kind: str, values: dict[str, Any]) -> str:
 
 def write_report(path: Path, kind: str, values: dict[str, Any]) -> None:
     """Write `to_json`, in a folder that is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(kind, values), encoding="utf-8")
+    write_whole(path, to_json(kind, values).encode())
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[int] = (0,)
+) -> str:
+    """A Markdown table.
+
+    Args:
+        rows: cells.
+        words: numbers of the columns that stand to the left, as words do; numbers stand right.
+    """
+    return "\n".join([table_head(columns, words), *map(table_row, rows)])
+
+
+def table_head(columns: Sequence[str], words: Collection[int] = (0,)) -> str:
+    """The first two lines of a `table` whose rows are printed as they are measured."""
+    rules = ("---|" if number in words else "---:|" for number in range(len(columns)))
+    return f"{table_row(columns)}\n|{''.join(rules)}"
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """One line of a `table`."""
+    return f"| {' | '.join(cells)} |"
 
 
 def markdown(rows: dict[str, dict[str, float]], first: str, digits: str = ".3g") -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_export.flags import plan_flags, read_plan_flags
+from mreactor_export.names import FORMATS, OPSETS, TRITON
 from mreactor_ref.command import line_now_and_then, one_line_errors
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.engines.names import CPU, CUDA, DTYPES
 
 if TYPE_CHECKING:
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from mreactor_export.parity import Figure
     from mreactor_runtime.bundle import Bundle
 
-# As in `options` and `operators`, which are too heavy for help; a test holds them equal.
-FORMATS = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
-OPSETS = range(18, 26)
 OF_VERIFY = ("verify", "thorough", "model", "output", "debug")  # options that --verify takes
 
 
@@ -118,7 +117,7 @@ def main(
             _verify(console, verify, model if "model" in given else None, output, thorough)
             return
         _refuse(given, {"thorough"}, "without --verify there is no")
-        from mreactor_export.options import TRITON, ExportOptions, parse_formats
+        from mreactor_export.options import ExportOptions, parse_formats
 
         build, buckets = read_plan_flags(plans)
         options = ExportOptions(parse_formats(format_), dtype, opset, build, buckets)
@@ -186,7 +185,6 @@ def _verify(
 ) -> None:
     """Take the figures of a bundle, print them, and write them where `output` says."""
     from mreactor_runtime.bundle import open_bundle
-    from mreactor_runtime.run.outputs import check_writable, write_whole
 
     bundle = open_bundle(folder)
     if output is not None:

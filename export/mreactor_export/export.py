@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mreactor_export.options import TRACERS, ExportOptions
-from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
 from mreactor_ref.errors import MReactorError
+from mreactor_ref.files import sha256_of
 from mreactor_runtime.bundle import (
     EXPORT_RECORD,
     Bundle,
@@ -47,7 +48,7 @@ def current_bundle(
     It is of the same checkpoint, options and versions, and its plans are for this GPU.
     """
     options = options or ExportOptions()
-    sha256 = checkpoint_hash(find_checkpoint(model))
+    sha256 = sha256_of(find_checkpoint(model))
     try:
         bundle = open_bundle(output or bundle_for(sha256))
         record = json.loads(bundle.read(EXPORT_RECORD))
@@ -96,7 +97,7 @@ def export_bundle(
     """
     options, say = options or ExportOptions(), report or (lambda _: None)
     path = find_checkpoint(model)
-    sha256 = checkpoint_hash(path)
+    sha256 = sha256_of(path)
     output = output or bundle_for(sha256)
     check_output(output, least=path.stat().st_size)  # graphs hold all weights of it
     from mreactor_export.plans import build_plans, load_packages

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import HARDWARE_LEVELS, HIGHEST_LEVEL, VERBOSITIES
 
 if TYPE_CHECKING:  # `--help` must not wait for it
     from mreactor_runtime.engines.tensorrt.options import BuildOptions
-
-# As in `tensorrt_options`, which is too heavy for help; a test holds them equal.
-HARDWARE_LEVELS = ("none", "ampere+", "sameComputeCapability")
-VERBOSITIES = ("layer_names_only", "detailed", "none")
-HIGHEST_LEVEL = 5
 
 CLICK_OPTIONS = {
     "builder_optimization_level": click.option(

@@ -6,16 +6,15 @@ from collections.abc import Iterable
 
 import onnx
 
+from mreactor_export.names import OPSETS
 from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import ONNX, TENSORRT, TENSORRT_RTX
 from mreactor_runtime.tensors import GUIDANCE, NOISY
 
-# Older ones lack operators that the tracer writes; of newer ones it knows no more than the number.
-# ONNX Runtime 1.32, OpenVINO 2026.4 and TensorRT-RTX 1.7 take all of these, TensorRT 11 up to 25.
-OPSETS = range(18, 26)
 ATTENTION_OPSET = 23  # the first with attention in one operator
 
 DECOMPOSED, OPERATOR = FORMS = ("decomposed", "operator")
-ONNX, TENSORRT, TENSORRT_RTX = TARGETS = ("onnx", "tensorrt", "tensorrt-rtx")
+TARGETS = (ONNX, TENSORRT, TENSORRT_RTX)
 # Target -> the dtypes for which attention is one operator. On a CPU it was hardly faster when
 # tried, and older versions of ONNX Runtime do not know it. TensorRT-RTX makes one kernel of all
 # attentions as operators in fp16 and bf16, and of the relative ones alone decomposed; in fp32 of

@@ -10,18 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mreactor_export.operators import (
-    ATTENTION_OPSET,
-    ONNX,
-    OPERATOR,
-    TENSORRT,
-    TENSORRT_RTX,
-    attention_form,
-    check_opset,
-)
+from mreactor_export.names import FORMATS
+from mreactor_export.operators import ATTENTION_OPSET, OPERATOR, attention_form, check_opset
 from mreactor_export.precision import FP32, halved
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import UsageError
+from mreactor_runtime.engines.names import ONNX, TENSORRT, TENSORRT_RTX
 from mreactor_runtime.engines.tensorrt.options import (
     CURRENT,
     MOST_REACTIONS,
@@ -32,8 +26,6 @@ from mreactor_runtime.engines.tensorrt.options import (
 )
 from mreactor_runtime.tensors import all_graph_specs
 
-TRITON = "triton"
-FORMATS = (ONNX, TENSORRT, TENSORRT_RTX, TRITON)
 PACKAGES = (TENSORRT, TENSORRT_RTX)  # of plans
 DEFAULT_OPSET = 20
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mreactor_export.parity.figures import Report, Row, rows
+from mreactor_ref.files import shown_hash
 
 if TYPE_CHECKING:
     from mreactor_export.plans import ShippedPlan
@@ -25,7 +26,7 @@ def print_files(console: Console, bundle: Bundle) -> None:
         table.add_column(column, justify="left" if column == "file" else "right", no_wrap=True)
     for name, sha256 in bundle.files.items():
         size = (bundle.folder / name).stat().st_size / MIB
-        table.add_row(name, f"{size:.1f}", f"{sha256[:12]}...")
+        table.add_row(name, f"{size:.1f}", shown_hash(sha256))
     console.print(table)
 
 

@@ -16,7 +16,7 @@ from mreactor_ref.errors import UsageError
 from mreactor_runtime.bundle import MANIFEST, SessionOptions, open_bundle
 from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.engines.onnxruntime_engine import PROVIDER_OPTIONS
-from mreactor_runtime.folders import check_writable, write_folder
+from mreactor_runtime.folders import check_replaceable, write_folder
 from mreactor_runtime.tensors import ENCODER, GraphSpec, TensorSpec, graph_specs
 
 PREFIX = "mreactor_"  # a repository holds other people's models too
@@ -145,7 +145,7 @@ def check_repository(output: Path) -> None:
     """
     if (output / MANIFEST).is_file():
         raise UsageError("is a bundle", output, "give another --output")
-    check_writable(output, f"{PREFIX}{ENCODER}/{CONFIG}", "model repository of this export")
+    check_replaceable(output, f"{PREFIX}{ENCODER}/{CONFIG}", "model repository of this export")
     foreign = sorted(p.name for p in output.glob("*") if not p.name.startswith(PREFIX))
     if foreign:
         raise UsageError(

@@ -25,6 +25,8 @@ AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 VIDEO = (".mp4", ".mkv", ".webm", ".mov", ".avi")  # only their sound is used
 WORDS = WORDS_SUFFIXES
 FACE = (".npy", ".csv")
+KNOWN = (*AUDIO, *VIDEO, *WORDS, *FACE)
+LONE_TEXT = "a .txt alone is no clip: it needs a sound or a face to last as long as"
 
 # Folders of the known trees that hold files of a clip, and what is read from each.
 MARS_FOLDERS = {
@@ -82,7 +84,7 @@ def find_clips(folder: str | Path) -> list[ClipFiles | BadClip]:
     placed = in_tree or [(path, path.with_suffix("")) for path in files]
     stems: dict[str, list[Path]] = {}
     for path, place in placed:
-        if path.suffix.lower() in (*AUDIO, *VIDEO, *WORDS, *FACE):
+        if path.suffix.lower() in KNOWN:
             stems.setdefault(place.as_posix(), []).append(folder / path)
     clips = [
         _clip(id, sorted(paths))
@@ -95,9 +97,25 @@ def find_clips(folder: str | Path) -> list[ClipFiles | BadClip]:
         raise UsageError(
             f"no clips found (looked for {looked})",
             folder,
-            "a .txt alone is no clip: it needs a sound or a face to last as long as",
+            LONE_TEXT,
         )
     return clips
+
+
+def find_clip(file: str | Path) -> ClipFiles | BadClip:
+    """The clip of a file: with the files beside it that share its stem, which is the clip's id.
+
+    Raises:
+        UsageError: no such file, or none that a clip can begin with.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise UsageError("there is no such file", file, "give a clip's file, or a folder of clips")
+    paths = [path for path in file.parent.glob("*") if path.stem == file.stem]
+    paths = sorted(path for path in paths if path.suffix.lower() in KNOWN)
+    if file not in paths or all(path.suffix.lower() == ".txt" for path in paths):
+        raise UsageError(f"is no file of a clip ({' '.join(KNOWN)})", file, LONE_TEXT)
+    return _clip(file.stem, paths)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

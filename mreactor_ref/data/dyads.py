@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from mreactor_ref.features.face import (
     fit_face,
     read_face,
 )
+from mreactor_ref.files import open_whole
 from mreactor_ref.signals import (
     ATTRIBUTES,
     STREAMS,
@@ -101,9 +101,7 @@ class CachedReader:
                 )
         clip, _ = self.reader.read(files)
         streams = {name: x for name in STREAMS if (x := stream(clip, name)) is not None}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with open_whole(path) as file:
             spoken = json.dumps([asdict(utterance) for utterance in clip.utterances])
             facts = {"frames": clip.frames, "fps": clip.fps, "utterances": spoken}
             np.savez(
@@ -111,7 +109,6 @@ class CachedReader:
                 allow_pickle=False,
                 **{name: np.asarray(x) for name, x in (facts | streams).items()},
             )
-        partial.replace(path)
         return clip
 
     def _key(self, files: ClipFiles) -> str:

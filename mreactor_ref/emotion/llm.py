@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mreactor_ref.cache import cache_folder, replace_text
+from mreactor_ref.cache import cache_folder
 from mreactor_ref.emotion.llm_client import DEFAULT_URL, URL_VARIABLE, LLMClient, address, key
 from mreactor_ref.emotion.llm_prompt import (
     LARGEST_ANSWER,
@@ -31,6 +31,7 @@ from mreactor_ref.emotion.llm_prompt import (
 )
 from mreactor_ref.emotion.subjects import Proposal, SubjectSource
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import shown_hash, write_whole
 
 if TYPE_CHECKING:
     import openai
@@ -154,7 +155,7 @@ class LLMSubjects:
         for text in waiting:
             if self._stopped:
                 return
-            name = sha256(text.encode()).hexdigest()[:12]
+            name = shown_hash(sha256(text.encode()).hexdigest())
             log.debug("asking about an utterance of %d characters, sha256 %s", len(text), name)
             try:
                 answers[text] = await self._client.ask(connection, text)
@@ -199,9 +200,10 @@ class LLMSubjects:
             return None
 
     def _keep(self, text: str, subjects: tuple[str, ...]) -> None:
-        """Write an answer in one step: a reader finds the whole of it or nothing."""
+        """Put an answer on disk for later runs, or say once that this cannot be done."""
+        answer = json.dumps({"subjects": subjects}, ensure_ascii=False)
         try:
-            replace_text(self._entry(text), json.dumps({"subjects": subjects}, ensure_ascii=False))
+            write_whole(self._entry(text), answer.encode())
         except OSError as error:
             self._note("cache", f"{self.cache}: answers cannot be kept: {error.strerror}")
 

@@ -13,7 +13,7 @@ someone who judges calls the subject related. Four steps lead from the embedding
 4. A logistic curve of that (Platt 1999), fitted to the judged pairs of `calibration.csv`.
 
 The form of step 1 was chosen among a dozen that are as good in cross-validation, because with it
-the paper's worked example comes out as printed. `mreactor-eval --priors` measures the score, beside
+the paper's worked example comes out as printed. `mreactor-eval filters` measures the score, beside
 the raw cosine, on utterances that none of this has seen.
 """
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from numpy.typing import NDArray
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.emotion.calibration import fit_curve, probability, read_judged
 from mreactor_ref.features.pretrained import load_model, load_pretrained
+from mreactor_ref.files import open_whole
 
 DEFAULT_ENCODER = "minilm"
 BATCH = 32
@@ -187,15 +187,9 @@ def _kept_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
             return Basis(**{name: stored[name] for name in Basis.__dataclass_fields__})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         basis = make_basis(encoder, table)  # not there yet, or damaged
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **vars(basis))
-        partial.replace(path)
-    except OSError:  # a cache that cannot be written costs seconds, and nothing else
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    # A cache that cannot be written costs seconds, and nothing else.
+    with suppress(OSError), open_whole(path) as file:
+        np.savez(file, allow_pickle=False, **vars(basis))
     return basis
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from mreactor_ref.cache import cache_folder, replace_text
+from mreactor_ref.cache import cache_folder
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.pretrained import first_line, is_folder_name
 from mreactor_ref.features.transcripts.word import Word, utterances
 from mreactor_ref.features.words import Transcript, parse_words, words_json
+from mreactor_ref.files import write_whole
 from mreactor_ref.signals import SAMPLE_RATE, Array
 
 VERSION = 1  # of what is kept: a change of SETTINGS, or of what is made of the answer, is a new one
@@ -79,7 +80,7 @@ class Transcriber:
             return _read(entry.read_text(encoding="utf-8"), seconds)
         text = words_json(self._hear(wave))
         with suppress(OSError):  # a cache that cannot be written only costs time
-            replace_text(entry, text)
+            write_whole(entry, text.encode())
         return _read(text, seconds)
 
     def _entry(self, wave: Array) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mreactor_ref.cache import replace_text
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.transcripts.json_forms import parse_json
 from mreactor_ref.features.transcripts.plain import parse_plain, spread_sentences
@@ -20,6 +19,7 @@ from mreactor_ref.features.transcripts.text_file import read_text
 from mreactor_ref.features.transcripts.textgrid import parse_textgrid
 from mreactor_ref.features.transcripts.timing import mend
 from mreactor_ref.features.transcripts.word import Cue, Parsed, Unreadable, Word
+from mreactor_ref.files import write_whole
 from mreactor_ref.signals import Array, Utterance
 
 MAX_LETTERS = 2_000_000  # of all words: more than any clip holds, and what they need fits in memory
@@ -140,7 +140,7 @@ def write_words(path: str | Path, transcript: Transcript) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    replace_text(Path(path), words_json(transcript))
+    write_whole(Path(path), words_json(transcript).encode())
 
 
 def place_words(words: Sequence[Word], vectors: Array, fps: float, frames: int) -> Array:

@@ -17,9 +17,10 @@ from typing import Any
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.files import sha256_of, shown_hash
 from mreactor_ref.schedule import Solver
 from mreactor_ref.signals import REACTION
-from mreactor_runtime.folders import check_writable, write_folder
+from mreactor_runtime.folders import check_replaceable, write_folder
 from mreactor_runtime.onnx_files import AGAIN, check_onnx
 from mreactor_runtime.sealed_json import BrokenSeal, is_sealed, seal
 from mreactor_runtime.tensors import all_graph_specs, graph_specs
@@ -163,7 +164,7 @@ def check_output(folder: Path, least: int = 0) -> None:
     Raises: UsageError where the folder holds something else than a bundle, cannot be written, or
         the disk has not even so much room.
     """
-    check_writable(folder, MANIFEST, "bundle", least)
+    check_replaceable(folder, MANIFEST, "bundle", least)
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -291,16 +292,12 @@ def _is_plain(name: str) -> bool:  # it stays in the folder, and is not the mani
 
 def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise IntegrityError(f"cannot be read: {error.strerror}", path, AGAIN) from None
 
 
 def _check(path: Path, found: str, expected: str) -> None:
     if found != expected:
-        raise IntegrityError(
-            f"its SHA-256 is {found[:12]}..., not {str(expected)[:12]}... of {MANIFEST}",
-            path,
-            AGAIN,
-        )
+        hashes = f"{shown_hash(found)}, not {shown_hash(str(expected))} of {MANIFEST}"
+        raise IntegrityError(f"its SHA-256 is {hashes}", path, AGAIN)

@@ -11,6 +11,7 @@ import click
 
 from mreactor_ref.command import INTERRUPTED, one_line_errors
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
+from mreactor_ref.files import check_writable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
 from mreactor_runtime.sampling_options import not_nan, solver_options
@@ -161,7 +162,6 @@ def main(
     with one_line_errors(debug):
         from mreactor_runtime.run.devices import run_on_devices
         from mreactor_runtime.run.job import Options, run_job
-        from mreactor_runtime.run.outputs import check_writable
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 

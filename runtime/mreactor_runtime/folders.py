@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sync, unwritable, write_whole
 
 ELSEWHERE = "give another --output"
 MIB = 2**20
@@ -21,21 +22,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Args: files: path below the folder, with "/" -> content.
     Raises: UsageError where it cannot be written, or the disk is full; then what was there stays.
     """
-    partial = _folder_beside(folder)
-    try:
+    with unwritable(folder, ELSEWHERE), _folder_beside(folder) as partial:
         partial.chmod(0o755)  # mkdtemp's own is for one user only
         for name, content in files.items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            write_whole(partial / name, content)
         _replace_folder(partial, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        sync(folder.parent)
 
 
-def check_writable(folder: Path, marker: str, kind: str, least: int = 0) -> None:
+def check_replaceable(folder: Path, marker: str, kind: str, least: int = 0) -> None:
     """Say now what `write_folder` would say later, after minutes of work.
 
     Args:
@@ -50,7 +45,8 @@ def check_writable(folder: Path, marker: str, kind: str, least: int = 0) -> None
         raise UsageError(
             f"is a mount point, whose place a {kind} cannot take", folder, "give a folder inside it"
         )
-    _folder_beside(folder).rmdir()
+    with unwritable(folder, ELSEWHERE), _folder_beside(folder):
+        pass
     free = shutil.disk_usage(folder.parent).free
     if free < least:
         raise UsageError(
@@ -60,21 +56,19 @@ def check_writable(folder: Path, marker: str, kind: str, least: int = 0) -> None
         )
 
 
-def _unwritable(folder: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot be written: {error.strerror or error}", folder, ELSEWHERE)
-
-
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is None
 
 
-def _folder_beside(folder: Path) -> Path:
-    """A new folder next to one; its parent is made. UsageError where that cannot be."""
+@contextlib.contextmanager
+def _folder_beside(folder: Path) -> Generator[Path]:
+    """A new folder next to one, whose parent is made; it goes, unless the block has moved it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _replace_folder(new: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an ONNX file of a bundle must be beside its hash: one file, of the bundle's checkpoint."""
+"""Checks of a bundle's ONNX files beyond their hash: one file, its tensors, its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mreactor_ref.errors import IntegrityError
+from mreactor_ref.files import shown_hash
 from mreactor_runtime.tensors import GraphSpec
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def check_onnx(content: bytes, path: Path, checkpoint_sha256: str, spec: GraphSp
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get(CHECKPOINT, checkpoint_sha256) != checkpoint_sha256:
         raise IntegrityError(
-            f"is of the checkpoint {metadata[CHECKPOINT][:12]}..., "
-            f"not {checkpoint_sha256[:12]}... of its bundle",
+            f"is of the checkpoint {shown_hash(metadata[CHECKPOINT])}, "
+            f"not {shown_hash(checkpoint_sha256)} of its bundle",
             path,
             AGAIN,
         )

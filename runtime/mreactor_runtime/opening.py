@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.bundle import MANIFEST, bundle_for, open_bundle
 from mreactor_runtime.engines.engine import Engine
@@ -112,7 +113,7 @@ def find_model(model: str | Path) -> ModelFiles:
         if folder.is_dir():
             raise UsageError(f"no bundle: it has no {MANIFEST}", folder) from None
         raise
-    sha256 = checkpoint_hash(checkpoint)
+    sha256 = sha256_of(checkpoint)
     cached = bundle_for(sha256)
     bundle = cached if (cached / MANIFEST).is_file() else None
     return ModelFiles(str(model), checkpoint, bundle, sha256)

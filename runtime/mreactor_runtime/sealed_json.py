@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mreactor_ref.files import shown_hash
+
 SEAL = b'{\n  "sha256": "'  # how the text begins; the hash follows
 BLANK = b"0" * 64  # what stands there while it is hashed
 
@@ -31,8 +33,10 @@ def is_sealed(content: bytes) -> bool:
     rest = content[len(SEAL) :]
     given, found = rest[: len(BLANK)], _hash(SEAL + BLANK + rest[len(BLANK) :])
     if found != given:
-        stated = given[:12].decode(errors="replace")
-        raise BrokenSeal(f"its SHA-256 is {found[:12].decode()}..., not {stated}... that it states")
+        stated = shown_hash(given.decode(errors="replace"))
+        raise BrokenSeal(
+            f"its SHA-256 is {shown_hash(found.decode())}, not {stated} that it states"
+        )
     return True
 
 

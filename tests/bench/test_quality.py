@@ -10,12 +10,12 @@ from mreactor_bench.eval_cli import evaluate
 from mreactor_bench.quality import Quality, beats_trivial
 from mreactor_bench.report import markdown
 from mreactor_ref.checkpoint import (
-    checkpoint_hash,
     find_checkpoint,
     load_checkpoint,
     read_metadata,
 )
 from mreactor_ref.data.simulated.dataset import write_dataset
+from mreactor_ref.files import sha256_of
 
 pytestmark = pytest.mark.usefixtures("quick_priors")
 
@@ -55,7 +55,7 @@ def test_the_shipped_model_beats_the_trivial_predictors(
 def test_the_report_over_all_held_out_sessions_is_the_shipped_models():
     report = json.loads((RESULTS / "quality-mini-cpu.json").read_text())
     assert report["clips"] == 48
-    assert report["setting"]["checkpoint_sha256"] == checkpoint_hash(find_checkpoint("mini"))
+    assert report["setting"]["checkpoint_sha256"] == sha256_of(find_checkpoint("mini"))
     better = beats_trivial(Quality(report["rows"], 48, report["samples"], {}), "mini")
     assert better == {"FRCorr": True, "FRDist": True}
     control = json.loads((RESULTS / "control-mini-cpu.json").read_text())

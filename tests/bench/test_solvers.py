@@ -18,7 +18,7 @@ from torch import Tensor
 from mreactor_bench.solvers import measure as solvers_measure
 from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.solvers.measure import CaseRunner, guided_steps, measure_cases
-from mreactor_bench.solvers.page import Solvers, draw, page, table, to_markdown, to_values
+from mreactor_bench.solvers.page import Solvers, draw, page, table_rows, to_markdown, to_values
 from mreactor_bench.solvers.rule import (
     CONVERGED,
     INTERVALS,
@@ -378,7 +378,7 @@ def test_the_report_says_what_the_rule_picks_and_what_the_default_is():
     assert "The rule picks dpmsolver++ logsnr 15: distance 9.00%. That is not the current" in text
     assert "default, dpmsolver++ logsnr 20." in text
     assert "a is 2.00% away from it (2 clips)." in text
-    cells = {line[0]: line for line in table(made_up_report())}
+    cells = {line[0]: line for line in table_rows(made_up_report())}
     assert cells["dpmsolver++ logsnr 10"][-1] == "farther"
     assert cells["dpmsolver++ logsnr 20"][-1] == "passes"
     assert cells["dpmsolver++ logsnr 20 g1.5 in 1 to inf"][1] == "32.0"
@@ -410,7 +410,7 @@ def test_the_page_is_whole_and_needs_no_other_file():
     read = Html(text)
     assert (read.open, read.fetched) == ([], [])
     assert {"svg", "table"} <= read.seen
-    assert [cells for _, cells in read.rows[1:]] == table(made_up_report())
+    assert [cells for _, cells in read.rows[1:]] == table_rows(made_up_report())
     assert "m&lt;ini&gt;" in text
     assert "<?xml" not in text
 

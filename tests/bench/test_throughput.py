@@ -27,15 +27,16 @@ from mreactor_bench.throughput.peers import Unavailable
 from mreactor_bench.throughput.setting import Plan, Setting, change
 from mreactor_bench.throughput.weights import Weights
 from mreactor_bench.throughput.worker import Memory, Opened
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(random_model(CONFIG), path)
-    return Weights("tiny", checkpoint_hash(path), CONFIG, path)
+    return Weights("tiny", sha256_of(path), CONFIG, path)
 
 
 class Ticks:

@@ -6,21 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from fakes.bench_rows import CONFIG, REACTIONS, SETTING
 from fakes.models import random_model
 
 from mreactor_bench.throughput.weights import Weights
-from mreactor_bench.throughput.worker import Worker, out_of_memory
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_bench.throughput.worker import Worker
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import MReactorError, UsageError
+from mreactor_ref.files import sha256_of
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Weights:
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(random_model(CONFIG), path)
-    return Weights("tiny", checkpoint_hash(path), CONFIG, path)
+    return Weights("tiny", sha256_of(path), CONFIG, path)
 
 
 def test_what_goes_wrong_in_a_worker_reaches_the_caller(weights: Weights):
@@ -37,13 +37,3 @@ def test_what_goes_wrong_in_a_worker_reaches_the_caller(weights: Weights):
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(MReactorError, match=r"ended from outside \(exit -9\)"):
             worker.call()
-
-
-def test_no_memory_is_known_by_type_and_by_words():
-    with pytest.raises(RuntimeError) as raised:
-        torch.empty(2**50)
-    assert out_of_memory(raised.value)
-    assert out_of_memory(torch.OutOfMemoryError("CUDA"))
-    assert out_of_memory(MemoryError())
-    assert out_of_memory(Exception("Failed to allocate memory for requested buffer"))
-    assert not out_of_memory(RuntimeError("shapes do not match"))

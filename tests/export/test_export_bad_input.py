@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import sys
@@ -11,13 +12,15 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from fakes.disk import fail_writing
 from fakes.export_runs import few_figures, made, one_line, run
 from fakes.exported import exported_files, network
 from safetensors.torch import load_file, save_file
 
 from mreactor_export import tracing
 from mreactor_export.to_onnx import ExportError
-from mreactor_ref.checkpoint import checkpoint_hash, read_metadata
+from mreactor_ref.checkpoint import read_metadata
+from mreactor_ref.files import sha256_of
 from mreactor_runtime.bundle import BundleInfo, open_bundle, write_bundle
 
 
@@ -141,15 +144,8 @@ def test_a_full_disk(
 ):
     """It fills up in the middle, and what was there before is still there."""
     assert run("--model", checkpoint, "--output", tmp_path / "b").exit_code == 0
-    older, write, left = made(tmp_path / "b"), Path.write_bytes, [3]
-
-    def fill(path: Path, content: bytes) -> int:
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(28, "No space left on device")
-        return write(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", fill)
+    older, written = made(tmp_path / "b"), itertools.count(1)
+    fail_writing(monkeypatch, lambda path: next(written) > 3)
     line = one_line(run("--model", checkpoint, "--output", tmp_path / "b", "--force"), 2)
     assert f"{tmp_path / 'b'}: cannot be written: No space left on device" in line
     assert made(tmp_path) == ["b"]
@@ -183,7 +179,7 @@ def test_a_bundle_that_is_not_what_was_exported(
 ):
     model, folder = network(), tmp_path / "b"
     mean, std = (tuple(x.tolist()) for x in (model.reaction.mean, model.reaction.std))
-    sha256 = checkpoint_hash(checkpoint)
+    sha256 = sha256_of(checkpoint)
     info = BundleInfo(str(checkpoint), model.config, sha256, mean, std, opset=20)
     files = exported_files()
     if change in ("external", "foreign"):

@@ -12,16 +12,11 @@ import pytest
 from fakes.export_runs import few_figures, graph_files, made, run
 from fakes.exported import exported_files, network
 
-from mreactor_export import flags
-from mreactor_export.cli import FORMATS, OPSETS
 from mreactor_export.export import PARITY_HTML, PARITY_JSON
-from mreactor_export.operators import OPSETS as KNOWN_OPSETS
-from mreactor_export.options import FORMATS as KNOWN_FORMATS
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import checkpoint_hash
+from mreactor_ref.files import sha256_of
 from mreactor_runtime.bundle import EXPORT_RECORD, open_bundle, write_bundle
 from mreactor_runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-from mreactor_runtime.engines.tensorrt import options as tensorrt_options
 from mreactor_runtime.opening import open_model
 from mreactor_runtime.tensors import graph_specs
 
@@ -39,7 +34,7 @@ def test_a_checkpoint_becomes_a_bundle(checkpoint: Path, exports: list, tmp_path
         PARITY_HTML,
     }
     info, model = bundle.info, network()
-    assert info.checkpoint_sha256 == checkpoint_hash(checkpoint)
+    assert info.checkpoint_sha256 == sha256_of(checkpoint)
     assert info.config == model.config
     assert (info.opset, info.dtype) == (20, "fp32")
     assert info.reaction_mean == tuple(model.reaction.mean.tolist())
@@ -182,15 +177,6 @@ def test_a_model_repository_is_written_from_the_bundle(
     assert again.stdout.startswith("Nothing to do: ")
     assert "KIND_GPU" in (repository / "mreactor_denoiser" / "config.pbtxt").read_text()
     assert len(exports) == 1
-
-
-def test_the_command_spells_what_its_parts_know():
-    """Help must not import them."""
-    assert FORMATS == KNOWN_FORMATS
-    assert OPSETS == KNOWN_OPSETS
-    assert flags.HARDWARE_LEVELS == tensorrt_options.HARDWARE_LEVELS
-    assert flags.VERBOSITIES == tensorrt_options.VERBOSITIES
-    assert flags.HIGHEST_LEVEL == tensorrt_options.HIGHEST_LEVEL
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,10 @@ from mreactor_export.parity.proof import load_reference, verify_bundle
 from mreactor_export.parity.setup import BOUNDS, METRIC_BOUND, bound
 from mreactor_export.precision import convert
 from mreactor_export.screen import print_parity
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import Bundle, BundleInfo, write_bundle
 from mreactor_runtime.engines.names import DTYPES
@@ -257,7 +258,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Path]:
     info = BundleInfo(
         model_name=str(folder / "gone.safetensors"),
         config=model.config,
-        checkpoint_sha256=checkpoint_hash(checkpoint),
+        checkpoint_sha256=sha256_of(checkpoint),
         reaction_mean=tuple(model.reaction.mean.tolist()),
         reaction_std=tuple(model.reaction.std.tolist()),
         opset=20,

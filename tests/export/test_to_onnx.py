@@ -14,15 +14,8 @@ from fakes.models import random_model, small_config
 
 from mreactor_bench.precision.forms import bias_as_inputs
 from mreactor_export import to_onnx, traced
-from mreactor_export.operators import (
-    DECOMPOSED,
-    FORMS,
-    ONNX,
-    OPERATOR,
-    OPSETS,
-    TARGETS,
-    attention_form,
-)
+from mreactor_export.names import OPSETS
+from mreactor_export.operators import DECOMPOSED, FORMS, OPERATOR, TARGETS, attention_form
 from mreactor_export.parity.calls import open_session
 from mreactor_export.to_onnx import (
     TRACED,
@@ -36,6 +29,7 @@ from mreactor_ref.config import ATTENTIONS, Attention
 from mreactor_ref.denoiser import Context
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import Batch
+from mreactor_runtime.engines.names import ONNX
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import (
     ATTENTION,

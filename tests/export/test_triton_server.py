@@ -6,7 +6,6 @@ alone, since the client around it is not needed.
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import importlib.util
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import ModuleType
 
 import onnx
 import pytest
+from fakes.disk import fail_writing
 from fakes.engines import CONFIG, bundle_info, onnx_files
 from fakes.models import small_config
 from google.protobuf import text_format
@@ -200,15 +200,7 @@ def test_an_older_export_is_replaced_and_nothing_else(tmp_path: Path):
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write = Path.write_bytes
-
-    def full(self: Path, content: bytes) -> int:
-        if self.parent.parent.name == "mreactor_modulator":
-            write(self, content[:10])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(self, content)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    fail_writing(monkeypatch, lambda path: path.parent.parent.name == "mreactor_modulator")
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         write_model_repository(FILES, CONFIG, tmp_path / "repository")
     assert list(tmp_path.iterdir()) == []

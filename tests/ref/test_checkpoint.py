@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import torch
 from fakes.models import random_model, small_config
 
 from mreactor_ref.checkpoint import (
-    checkpoint_hash,
     find_checkpoint,
     load_checkpoint,
     read_metadata,
     save_checkpoint,
 )
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.files import sha256_of
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path):
@@ -28,7 +29,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path):
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     assert read_metadata(path)["seed"] == "3"
-    assert len(checkpoint_hash(path)) == 64
+    assert len(sha256_of(path)) == 64
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -192,4 +193,24 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path: Path, monkeypatch: py
     with pytest.raises(UsageError, match=r"m\.safetensors: cannot be written: .*No space left"):
         save_checkpoint(model, path)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_processes_that_write_one_checkpoint_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another one writes the same file from the start to the end while this one is at it."""
+    model, path = random_model(small_config()), tmp_path / "m.safetensors"
+    save = safetensors.torch.save_file
+
+    def meanwhile(*args: object) -> None:
+        save(*args)
+        monkeypatch.setattr(safetensors.torch, "save_file", save)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: -1)
+            save_checkpoint(model, path, {"writer": "the other"})
+
+    monkeypatch.setattr(safetensors.torch, "save_file", meanwhile)
+    save_checkpoint(model, path, {"writer": "this one"})
+    assert read_metadata(path)["writer"] == "this one"
     assert list(tmp_path.iterdir()) == [path]

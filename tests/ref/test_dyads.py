@@ -6,9 +6,11 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+from fakes.disk import FULL
 from fakes.models import small_config
 
 from mreactor_ref.cache import CACHE_VARIABLE
@@ -113,6 +115,19 @@ def test_what_is_in_the_cache_is_not_read_again(tree: Path, reads: list[str], ca
     assert len(reads) == 2
     assert all(same_clip(a.clip, b.clip) for a, b in zip(first, second, strict=True))
     assert sorted(p.suffix for p in (cache / "features").iterdir()) == [".npz", ".npz"]
+
+
+def test_a_cache_that_cannot_be_written_is_left_clean(
+    tree: Path, reads: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def half(file: BinaryIO, **_: object) -> None:
+        file.write(b"half of it")
+        raise FULL
+
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(OSError, match="No space left"):
+        load_dyads(tree, "train", CONFIG)
+    assert list((cache / "features").iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["audio", "words", "coefficients", "facial-attributes"])

@@ -326,7 +326,7 @@ def test_two_processes_may_write_at_once(folder, cache):
     """Each writes a file of its own and puts it in place whole."""
     Similarity(TABLE, folder)
     (file,) = files(cache)
-    stale = file.with_suffix(f".{os.getpid() + 1}.partial")
+    stale = file.with_name(f".{file.name}.{os.getpid() + 1}-1.partial")
     stale.write_bytes(b"half of")
     Similarity(TABLE, folder)
     assert files(cache) == sorted([file, stale])

@@ -34,6 +34,7 @@ OUT_OF_MEMORY = (
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running "
         "MatMul node. BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"
     ),
+    RuntimeError("Exception from src/plugins: Failed to allocate 4096 bytes"),
     RuntimeError("std::bad_alloc"),
     MemoryError(),
 )
@@ -54,6 +55,12 @@ def read(frames: int = 60) -> Read:
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: str(error)[:20])
 def test_every_engine_s_words_for_it_are_known(error):
     assert is_out_of_memory(error)
+
+
+def test_pytorch_s_own_error_on_a_cpu_is_known():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert is_out_of_memory(raised.value)
 
 
 @pytest.mark.parametrize("text", ["out of luck", "CUDA error: an illegal memory access", ""])

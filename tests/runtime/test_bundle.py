@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx
 import onnx.helper
 import pytest
+from fakes.disk import fail_writing
 from fakes.engines import CONFIG, bundle_info, onnx_files
 
 from mreactor_ref.cache import CACHE_VARIABLE
@@ -245,13 +246,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, failing
     if older:
         write_bundle(folder, INFO, FILES)
     before = {path.name: path.read_bytes() for path in folder.glob("*")}
-    write, rename = Path.write_bytes, Path.rename
-
-    def fail_write(self: Path, content: bytes) -> int:
-        if failing in ("first", self.name):
-            write(self, content[: len(content) // 2])
-            raise error
-        return write(self, content)
+    rename = Path.rename
 
     def fail_rename(self: Path, target: Path) -> Path:
         if self.name.startswith(".bundle.") and target == folder and failing == "rename":
@@ -259,7 +254,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, failing
         return rename(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", fail_write)
+        fail_writing(patch, lambda path: failing in ("first", path.name), error)
         patch.setattr(Path, "rename", fail_rename)
         expected = UsageError if error is FULL else KeyboardInterrupt
         with pytest.raises(expected) as found:

@@ -74,7 +74,6 @@ def test_every_option_reaches_the_run(place):
         "batch_size": None,
         "resume": True,
         "overlap": True,
-        "readers": None,
         "shard": None,
         "timestep_spacing": "logsnr",
         "recovery": {

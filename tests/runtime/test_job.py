@@ -11,9 +11,8 @@ from fakes.jobs import files_in, lines_of, run_options, write_faces
 
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.reactor import Reactor
-from mreactor_runtime.run import outputs, results
+from mreactor_runtime.run import results
 from mreactor_runtime.run.job import run_job
-from mreactor_runtime.run.outputs import check_writable
 from mreactor_runtime.run.summary import Outcome
 
 NAMES = ("a", "deep/er/b", "c")
@@ -225,23 +224,6 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_nothing_half_written(clips, tmp_pa
     assert left == ["a.npz", "manifest.jsonl", "run.json"]
 
 
-def test_ctrl_c_while_a_file_is_written_leaves_the_older_one(tmp_path, monkeypatch):
-    path = tmp_path / "result.npz"
-    outputs.write_whole(path, b"older")
-
-    def half(self: Path, content: bytes) -> None:
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", half)
-        with pytest.raises(KeyboardInterrupt):
-            outputs.write_whole(path, b"newer and longer")
-    assert path.read_bytes() == b"older"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_an_output_that_cannot_be_written_is_found_before_any_work(clips, tmp_path, place):
     (tmp_path / "file").write_text("in the way")
@@ -335,11 +317,3 @@ def test_a_full_disk_ends_the_run_at_its_first_clip(tmp_path, monkeypatch):
     assert len(tried) < 3
     assert lines_of(tmp_path / "out" / "manifest.jsonl") == []
     assert files_in(tmp_path / "out") == {"manifest.jsonl", "run.json"}
-
-
-def test_a_look_whether_a_place_can_be_written_leaves_nothing(tmp_path):
-    check_writable(tmp_path / "deep" / "out")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
-        check_writable(tmp_path / "file" / "out")

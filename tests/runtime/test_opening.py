@@ -9,8 +9,9 @@ import torch
 from fakes.engines import bundle_info, onnx_files, tiny_network
 
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_runtime import opening
 from mreactor_runtime.bundle import bundle_for, write_bundle
 from mreactor_runtime.engines import torch_cuda
@@ -24,7 +25,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(tiny_network(), path)
-    sha256 = checkpoint_hash(path)
+    sha256 = sha256_of(path)
     write_bundle(bundle_for(sha256), bundle_info(sha256), onnx_files())
     return path
 
@@ -82,7 +83,7 @@ def test_the_last_failure_is_the_error(checkpoint: Path, monkeypatch):
 
 def test_what_is_damaged_is_not_passed_over(checkpoint: Path, monkeypatch):
     monkeypatch.setattr(opening, "TorchCpuEngine", broken(UsageError("no room")))
-    (bundle_for(checkpoint_hash(checkpoint)) / "denoiser.onnx").write_bytes(b"other")
+    (bundle_for(sha256_of(checkpoint)) / "denoiser.onnx").write_bytes(b"other")
     with pytest.raises(IntegrityError, match=r"denoiser\.onnx"):
         open_model(checkpoint, device="cpu")
 

@@ -20,9 +20,10 @@ from fakes.engines import (
 )
 
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import checkpoint_hash, save_checkpoint
+from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.emotion.priors import Prior, assign, frame_priors
 from mreactor_ref.errors import ClipError, IntegrityError, UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.model import Batch, to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.sampler import sample
@@ -310,7 +311,7 @@ def checkpoint(tmp_path, monkeypatch):
 def test_a_checkpoint_runs_on_torch_and_says_how_to_export(checkpoint):
     reactor = Reactor.open(checkpoint, source=TwoSubjects())
     assert reactor.engine.name == TORCH
-    assert reactor.model.sha256 == checkpoint_hash(checkpoint)
+    assert reactor.model.sha256 == sha256_of(checkpoint)
     [note] = reactor.notes
     assert f"mreactor-export --model {checkpoint}" in note
     found = reactor.generate(speaker_clip(30), samples=2, steps=2)
@@ -335,7 +336,7 @@ def test_a_bundle_runs_on_onnx_runtime(tmp_path):
 def test_a_checkpoints_bundle_is_found_in_the_cache(checkpoint, monkeypatch):
     with pytest.raises(UsageError, match=r"no export yet \(mreactor-export --model"):
         Reactor.open(checkpoint, engine=ONNX)
-    sha256 = checkpoint_hash(checkpoint)
+    sha256 = sha256_of(checkpoint)
     write_bundle(bundle_for(sha256), bundle_info(sha256), onnx_files())
     assert Reactor.open(checkpoint, engine=ONNX).engine.name == ONNX
     for preferred in ((ONNX, TORCH), (TORCH, ONNX)):
@@ -349,7 +350,7 @@ def test_a_checkpoints_bundle_is_found_in_the_cache(checkpoint, monkeypatch):
 
 def test_a_missing_onnxruntime_says_what_to_install(tmp_path, checkpoint, monkeypatch):
     write_bundle(tmp_path / "bundle", bundle_info(), onnx_files())
-    sha256 = checkpoint_hash(checkpoint)
+    sha256 = sha256_of(checkpoint)
     write_bundle(bundle_for(sha256), bundle_info(sha256), onnx_files())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
@@ -380,7 +381,7 @@ def test_a_folder_that_is_no_bundle_is_a_usage_error(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 @pytest.mark.parametrize("engine", [TORCH, ONNX])
 def test_cuda_where_there_is_none_is_a_usage_error(checkpoint, engine):
-    sha256 = checkpoint_hash(checkpoint)
+    sha256 = sha256_of(checkpoint)
     write_bundle(bundle_for(sha256), bundle_info(sha256), onnx_files())
     with pytest.raises(UsageError, match=r"no CUDA device.*--device cpu"):
         Reactor.open(checkpoint, engine=engine, device="cuda")

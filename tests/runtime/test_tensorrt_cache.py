@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.disk import fail_writing
 from fakes.engines import CONFIG, onnx_files
 from fakes.tensorrt import FakeTensorRT
 
@@ -231,10 +232,7 @@ def test_a_build_that_fails_leaves_no_plan(cache):
 
 
 def test_a_disk_that_is_full_leaves_no_half_plan(cache, monkeypatch):
-    def full(source, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tensorrt_cache.os, "replace", full)
+    fail_writing(monkeypatch)
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         cache.get()
     assert not [path for path in cache.folder.iterdir() if path.suffix != ".lock"]

@@ -16,6 +16,7 @@ from mreactor_bench.precision.sensitivity import (
     measure_precision,
     measure_sensitivity,
 )
+from mreactor_bench.report import table_head, table_row
 from mreactor_bench.throughput.weights import OPSET
 from mreactor_export.operators import CLASSES
 from mreactor_export.precision import FP32, KEEP_FP32
@@ -51,20 +52,21 @@ def _one_precision(
 ) -> dict[str, Any]:
     kept_in_table, nothing = measure_precision(proto, dtype, cases)
     say(f"## {dtype}\n\nWith the table KEEP_FP32 {kept_in_table:.2g}, without {nothing:.2g}.\n")
-    say(f"| {dtype}: kept in fp32, one more a line | error | in the table |\n|---|---:|---|")
+    columns = (f"{dtype}: kept in fp32, one more a line", "error", "in the table")
+    say(table_head(columns, words=(0, 2)))
     kept = []
     for operators, error in find_kept(proto, dtype, cases):
         there = "" if not operators else "yes" if operators in KEEP_FP32 else "no"
-        say(f"| {operators or 'nothing'} | {error:.2g} | {there} |")
+        say(table_row((operators or "nothing", f"{error:.2g}", there)))
         kept.append({"operators": operators, "error": error})
     found: dict[str, Any] = {"table": kept_in_table, "nothing_kept": nothing, "kept": kept}
     if sensitivity:
-        say(f"\n| {dtype}: operators | nodes | alone | all but these | what |")
-        say("|---|---:|---:|---:|---|")
+        columns = (f"{dtype}: operators", "nodes", "alone", "all but these", "what")
+        say("\n" + table_head(columns, words=(0, 4)))
         found["sensitivity"] = []
         for s in measure_sensitivity(proto, dtype, cases):
-            line = f"| {s.operators} | {s.nodes} | {s.alone:.2g} | {s.spared:.2g} "
-            say(f"{line}| {CLASSES[s.operators]} |")
+            figures = (f"{s.nodes}", f"{s.alone:.2g}", f"{s.spared:.2g}")
+            say(table_row((s.operators, *figures, CLASSES[s.operators])))
             found["sensitivity"].append(vars(s))
     say("")
     return found
@@ -79,11 +81,11 @@ def forms_table(
     """
     sizes = [{"B": 1, "S": s, "T": t} for t in frames for s in samples]
     say("Processor time of a form over that of the exported one, the median of pairs.\n")
-    say("| form | reactions | frames | ratio | exported s |\n|---|---:|---:|---:|---:|")
+    say(table_head(("form", "reactions", "frames", "ratio", "exported s")))
     found = []
     for ratio in measure_forms(model, sizes, pairs):
         size = ratio.sizes
-        line = f"| {ratio.form} | {size['S']} | {size['T']} | {ratio.ratio:.3f} "
-        say(f"{line}| {ratio.seconds:.3g} |")
+        figures = (f"{size['S']}", f"{size['T']}", f"{ratio.ratio:.3f}", f"{ratio.seconds:.3g}")
+        say(table_row((ratio.form, *figures)))
         found.append(vars(ratio))
     return found

@@ -14,6 +14,7 @@ import click
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.solvers.rule import STEPS, SolverCase, default_cases
 from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ def solvers_command(
         from mreactor_bench.solvers.page import about_text, to_markdown, write_reports
         from mreactor_runtime.reactor import Reactor
         from mreactor_runtime.report.timeline import require_matplotlib
-        from mreactor_runtime.run.outputs import check_writable
 
         if output is not None:
             check_writable(output)

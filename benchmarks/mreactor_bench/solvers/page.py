@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from mreactor_bench.report import to_json
+from mreactor_bench.report import table, to_json
 from mreactor_bench.solvers.rule import (
     CONVERGED,
     LEVEL,
@@ -22,10 +22,10 @@ from mreactor_bench.solvers.rule import (
     choose,
     verdicts,
 )
+from mreactor_ref.files import write_whole
 from mreactor_runtime.report.page import bullets, document, paragraph, picture, reproduce
 from mreactor_runtime.report.page import table as page_table
 from mreactor_runtime.report.timeline import require_matplotlib
-from mreactor_runtime.run.outputs import write_whole
 from mreactor_runtime.sampling_options import flat
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ RULE = (
     "against the converged solution. Cost: in steps without guidance."
 )
 COLUMNS = ("setting", "cost", "distance", "against DDIM 50", *MEASURES, "verdict")
+WORDS = (0, len(COLUMNS) - 1)  # of the columns
 DISTANCE = "distance"
 LEGEND = (
     "Square: what the rule picks; diamond: DDIM with 50 trailing steps; grey: the converged "
@@ -152,7 +153,7 @@ def _verdict(verdict: Verdict) -> str:
     return ", ".join(reasons)
 
 
-def table(report: Solvers) -> list[list[str]]:
+def table_rows(report: Solvers) -> list[list[str]]:
     """The cells of each row, as in COLUMNS: the cheapest first."""
     judged = {verdict.row.case: verdict for verdict in report.verdicts}
     rows = []
@@ -183,10 +184,7 @@ def _cost(report: Solvers, row: Row) -> float:
 
 def to_markdown(report: Solvers) -> str:
     """The report's sentences, and a table of all cases."""
-    lines = [*report.sentences(), "", f"| {' | '.join(COLUMNS)} |"]
-    lines.append("|---|" + "---:|" * (len(COLUMNS) - 2) + "---|")
-    lines += [f"| {' | '.join(cells)} |" for cells in table(report)]
-    return "\n".join(lines)
+    return "\n".join([*report.sentences(), "", table(COLUMNS, table_rows(report), WORDS)])
 
 
 def draw(report: Solvers) -> Figure:
@@ -273,7 +271,7 @@ def page(report: Solvers, svg: str) -> str:
         picture(svg),
         paragraph(LEGEND),
         paragraph(RULE),
-        page_table(COLUMNS, table(report), words=(0, len(COLUMNS) - 1)),
+        page_table(COLUMNS, table_rows(report), words=WORDS),
     )
 
 

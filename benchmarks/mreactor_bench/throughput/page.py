@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mreactor_bench.throughput.compare import Comparison
 from mreactor_bench.throughput.measure import Row
@@ -11,6 +12,7 @@ from mreactor_bench.throughput.report import (
     CEILING_COLUMNS,
     COST_COLUMNS,
     EXPLANATIONS,
+    KIND,
     ROW_COLUMNS,
     Report,
     ceiling_rows,
@@ -21,6 +23,7 @@ from mreactor_bench.throughput.report import (
     row_cells,
 )
 from mreactor_bench.throughput.setting import PEERS
+from mreactor_ref.files import write_whole
 from mreactor_runtime.report.page import (
     bullets,
     document,
@@ -40,6 +43,15 @@ TICKS = 4
 NAMED = (0, 1, 4)  # columns of words: runner, dtype, solver
 RATIOS = "Dots: the ratio of each pair of calls, in turns; bar: their median; orange: equal."
 TIMES = "Bar: the median; dots: every timed call; orange: the floor."
+
+
+def write_reports(report: Report, folder: Path) -> list[Path]:
+    """Write the JSON, the Markdown and the page, each whole or not at all; their paths."""
+    contents = {"json": report.to_json(), "md": report.to_markdown(), "html": page(report)}
+    paths = {folder / f"{KIND}.{suffix}": content for suffix, content in contents.items()}
+    for path, content in paths.items():
+        write_whole(path, content.encode())
+    return list(paths)
 
 
 def page(report: Report) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mreactor_bench.report import PACKAGES, to_json
+from mreactor_bench.report import PACKAGES, table, to_json
 from mreactor_bench.throughput.ceiling import Ceiling, Rates, clip_operations
 from mreactor_bench.throughput.compare import Comparison
 from mreactor_bench.throughput.measure import Row, clip_ceiling
 from mreactor_bench.throughput.setting import PEERS, Plan, Setting
 from mreactor_bench.throughput.weights import Weights
 from mreactor_runtime.bundle import versions
-from mreactor_runtime.run.outputs import write_whole
 
 KIND = "throughput"
 MORE_PACKAGES = ("onnx", "openvino", "tensorrt", "tensorrt-rtx", "triton", "matplotlib")
@@ -225,21 +223,3 @@ def cost_cells(row: Row) -> list[str]:
         "" if device is None else f"{device / MIB:.0f}",
         "" if row.relative is None else f"{row.relative:.1e}",
     ]
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; numbers stand to the right."""
-    lines = ["| " + " | ".join(columns) + " |", "|---|" + "---:|" * (len(columns) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def write_reports(report: Report, folder: Path) -> list[Path]:
-    """The JSON, the Markdown and the page, each whole or not at all."""
-    from mreactor_bench.throughput.page import page
-
-    contents = {"json": report.to_json(), "md": report.to_markdown(), "html": page(report)}
-    paths = []
-    for suffix, content in contents.items():
-        paths.append(folder / f"{KIND}.{suffix}")
-        write_whole(paths[-1], content.encode())
-    return paths

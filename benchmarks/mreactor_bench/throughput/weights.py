@@ -12,14 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mreactor_ref.checkpoint import (
-    checkpoint_hash,
-    find_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-)
+from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mreactor_ref.config import CONFIGS, ModelConfig
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.bundle import MANIFEST, BundleInfo, open_bundle, write_bundle
 
@@ -84,7 +80,7 @@ def random_weights(config: str, folder: Path) -> Weights:
         raise UsageError(f"no config {config!r}", fix=f"one of {', '.join(CONFIGS)}")
     path = folder / f"random-{config}.safetensors"
     save_checkpoint(random_model(CONFIGS[config]), path, {"weights": f"random, seed {SEED}"})
-    return Weights(f"random {config}", checkpoint_hash(path), CONFIGS[config], path)
+    return Weights(f"random {config}", sha256_of(path), CONFIGS[config], path)
 
 
 def find_weights(model: str) -> Weights:
@@ -98,7 +94,7 @@ def find_weights(model: str) -> Weights:
         return Weights(model, *known, checkpoint=None, bundles=bundles, defaults=info.defaults)
     path = find_checkpoint(model)
     config = load_checkpoint(path).config
-    return Weights(model, checkpoint_hash(path), config, path)
+    return Weights(model, sha256_of(path), config, path)
 
 
 def with_exports(

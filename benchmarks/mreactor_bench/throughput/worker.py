@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 CALL, END = "call", "end"
 LEAST = "use fewer --samples, a smaller --batch-size or shorter --frames"
-# How programs say that memory is not enough: PyTorch on a CPU, ONNX Runtime, OpenVINO.
-NO_MEMORY = (
-    *("can't allocate memory", "failed to allocate", "out of memory"),
-    *("bad allocation", "bad_alloc"),
-)
 
 T = TypeVar("T")
 
@@ -185,20 +180,12 @@ def _for_people(error: Exception, setting: Setting) -> MReactorError:
     """The error as one that people can read; our own are as they are."""
     if isinstance(error, MReactorError):
         return error
-    if out_of_memory(error):
+    from mreactor_runtime.run.batches import is_out_of_memory
+
+    if is_out_of_memory(error):
         return UsageError(f"no memory for one call: {setting.describe()}", fix=LEAST)
     text = " ".join(str(error).split())
     return MReactorError(f"{setting.describe()}: {type(error).__name__}: {text}")
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory was not enough."""
-    import torch
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return any(words in text for words in NO_MEMORY)
 
 
 def in_process(function: Callable[..., T], *arguments: Any) -> T:

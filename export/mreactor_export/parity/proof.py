@@ -18,8 +18,9 @@ from mreactor_export.parity.setup import Setup
 from mreactor_export.parity.steps import padding_figures, row_figures, step_figures
 from mreactor_export.parity.trajectories import trajectory_figures
 from mreactor_export.precision import FP32, halved
-from mreactor_ref.checkpoint import checkpoint_hash, find_checkpoint, load_checkpoint
+from mreactor_ref.checkpoint import find_checkpoint, load_checkpoint
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.model import MReactor
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.bundle import Bundle, BundleInfo
@@ -174,7 +175,7 @@ def load_reference(bundle: Bundle, model: str | Path | None = None) -> MReactor:
             bundle.folder,
             "give it with --model",
         ) from None
-    if checkpoint_hash(path) != bundle.info.checkpoint_sha256:
+    if sha256_of(path) != bundle.info.checkpoint_sha256:
         raise UsageError(
             "is not the checkpoint that the bundle came from",
             path,

@@ -9,6 +9,11 @@ AUTO = "auto"
 ENGINES = (AUTO, TORCH, ONNX, OPENVINO, TENSORRT, TENSORRT_RTX)
 DEVICES = (AUTO, CPU, CUDA)
 
+# Options of TensorRT plans, as trtexec spells them.
+HARDWARE_LEVELS = ("none", "ampere+", "sameComputeCapability")
+VERBOSITIES = ("layer_names_only", "detailed", "none")
+HIGHEST_LEVEL = 5  # of optimization
+
 # What `auto` takes on a device: the first that can run. Fixed, not measured at run time, so that
 # a second run gives the same bytes.
 # TensorRT is taken only when asked for: it is not measured yet.

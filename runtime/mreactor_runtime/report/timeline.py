@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import write_whole
 from mreactor_ref.signals import (
     ANGLE_SLICE,
     AROUSAL,
@@ -23,7 +24,6 @@ from mreactor_ref.signals import (
     Reactions,
     SpeakerClip,
 )
-from mreactor_runtime.run.outputs import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

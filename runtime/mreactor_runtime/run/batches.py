@@ -24,7 +24,10 @@ AUTO_FRAMES = 16 * 10 * 768
 LARGEST_AUTO = 16  # clips
 
 # How the engines say it. Their errors have no class in common.
-NO_MEMORY = ("out of memory", "allocate memory", "alloc_failed", "bad_alloc", "bad allocation")
+NO_MEMORY = (
+    *("out of memory", "allocate memory", "failed to allocate"),
+    *("alloc_failed", "bad_alloc", "bad allocation"),
+)
 
 Result = ClipReactions | Exception
 Generate = Callable[[Sequence[Read]], Sequence[ClipReactions | ClipError]]
@@ -137,7 +140,7 @@ class Batches:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of PyTorch, ONNX Runtime or TensorRT says that memory did not suffice."""
+    """Whether an error of PyTorch or of an engine says that memory did not suffice."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()

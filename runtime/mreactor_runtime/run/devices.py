@@ -16,10 +16,11 @@ from pathlib import Path
 
 from mreactor_ref.data.clips import find_clips
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import CPU, CUDA
 from mreactor_runtime.run.job import Options
 from mreactor_runtime.run.manifest import collect
-from mreactor_runtime.run.outputs import check_writable, read_json, write_json
+from mreactor_runtime.run.outputs import read_json, write_json
 from mreactor_runtime.run.shard import (
     MANIFEST,
     RUN,

@@ -26,6 +26,7 @@ from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import MReactorError
+from mreactor_ref.files import check_writable, is_disk_full
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
@@ -33,7 +34,7 @@ from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.options import Options
-from mreactor_runtime.run.outputs import check_writable, is_disk_full, write_json
+from mreactor_runtime.run.outputs import write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
 from mreactor_runtime.run.results import Draw, Ledger, Results, TooManyFailed
@@ -44,7 +45,8 @@ from mreactor_runtime.run.summary import DECODE, SAMPLE, Progress, Silent, Summa
 
 LEAST_WINDOW = 16  # clips that are put in order of their lengths
 WINDOW_FRAMES = 1024  # for each of these, which bounds the memory of long clips
-READERS_BESIDE_CUDA = 4  # the sampler needs little of the processor there
+# Threads that read; the sampler needs little of the processor beside CUDA.
+READERS_BESIDE_CPU, READERS_BESIDE_CUDA = 1, 4
 
 
 class Job:
@@ -141,7 +143,7 @@ class Job:
         if not self.options.overlap:
             return nullcontext(map(read, clips))
         on_cuda = self.reactor.engine.device.type == CUDA
-        threads = self.options.readers or (READERS_BESIDE_CUDA if on_cuda else 1)
+        threads = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
         return ReadAhead(clips, read, _frames, threads, most, most * WINDOW_FRAMES)
 
     def _window(self, window: Sequence[Read | Unread], batches: Batches, writer: Writer) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
-from mreactor_runtime.run.outputs import open_whole
+from mreactor_ref.files import open_whole
 
 DONE, FAILED = "done", "failed"
 

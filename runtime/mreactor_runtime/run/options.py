@@ -22,7 +22,6 @@ class Options:
         batch_size: clips in one call of the sampler; None is what fits, and one on a CPU.
         resume: keep what an earlier run did, where it is what this run would do.
         overlap: read, sample and write at once. The results are the same.
-        readers: threads that read; None is one beside a CPU sampler, else several.
         shard: the part of the clips to do; None is all.
 
     Raises:
@@ -36,11 +35,8 @@ class Options:
     batch_size: int | None = None
     resume: bool = True
     overlap: bool = True
-    readers: int | None = None
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "readers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}, not at least 1")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}, not at least 1")

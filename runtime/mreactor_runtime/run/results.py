@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mreactor_ref.errors import ClipError, MReactorError
+from mreactor_ref.files import is_disk_full
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
-from mreactor_runtime.run.outputs import is_disk_full, write_json, write_npz
+from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
 from mreactor_runtime.run.resume import PICTURE, PRIORS, beside
 from mreactor_runtime.run.shard import MANIFEST

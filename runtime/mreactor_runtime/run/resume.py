@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
+from mreactor_ref.files import remove_partials, sha256_of
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
-from mreactor_runtime.run.outputs import remove_partials, sha256_of
 from mreactor_runtime.run.run_json import Record, difference, fingerprint
 from mreactor_runtime.run.shard import (
     MANIFEST,
@@ -102,7 +102,11 @@ def _why_again(
     if line.get("files") != state_of(files):
         return "clips whose files have changed are done again"
     path = output / f"{files.id}.npz"
-    if sha256_of(path) != line.get("sha256"):
+    try:
+        is_whole = sha256_of(path) == line.get("sha256")
+    except OSError:
+        is_whole = False
+    if not is_whole:
         return "results that are missing, or not as they were written, are done again"
     for suffix in beside_results:
         if not beside(path, suffix).is_file():

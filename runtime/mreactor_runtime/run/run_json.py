@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mreactor_ref.emotion.options import RecoveryOptions
+from mreactor_ref.files import sha256_of, shown_hash
 from mreactor_runtime.bundle import versions
 from mreactor_runtime.engines.names import ONNX, OPENVINO, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.options import Options
-from mreactor_runtime.run.outputs import read_json, sha256_of
+from mreactor_runtime.run.outputs import read_json
 from mreactor_runtime.sampling_options import Sampling, flat
 
 PACKAGES = (
@@ -32,9 +33,8 @@ ENGINE_PACKAGES = {
     TENSORRT_RTX: ("tensorrt-rtx",),
 }
 # Arguments that do not change the results.
-UNDECISIVE = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "readers", "shard")
+UNDECISIVE = ("input", "max_errors", "debug", "batch_size", "resume", "overlap", "shard")
 MOST_NAMED = 3  # differences in one line
-SHOWN_DIGITS = 12  # of a hash
 
 Record = dict[str, Any]
 
@@ -92,7 +92,7 @@ def difference(old: Path, new: Record) -> str | None:
 def _shown(value: Any) -> str:
     """A hash is shown by its first digits."""
     text = str(value)
-    return f"{text[:SHOWN_DIGITS]}..." if re.fullmatch(r"[0-9a-f]{64}", text) else text
+    return shown_hash(text) if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
@@ -122,4 +122,4 @@ def _own_files(recovery: RecoveryOptions | None) -> dict[str, str]:
         return {}
     lexicons = [option.partition("=")[2] for option in recovery.lexicon]
     paths = [Path(name).expanduser() for name in (recovery.subject_source, *lexicons) if name]
-    return {path.name: digest for path in paths if (digest := sha256_of(path))}
+    return {path.name: sha256_of(path) for path in paths if path.is_file()}

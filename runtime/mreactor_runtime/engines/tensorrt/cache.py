@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +18,14 @@ from filelock import FileLock
 
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.errors import IntegrityError, UsageError
+from mreactor_ref.files import shown_hash, unwritable, write_whole
 from mreactor_runtime.engines.tensorrt.build import (
     Plan,
     build_plan,
     gpu_name,
     merge_timing_cache,
 )
-from mreactor_runtime.engines.tensorrt.key import KEY_DIGITS, SHOWN_DIGITS, PlanKey, plan_key
+from mreactor_runtime.engines.tensorrt.key import KEY_DIGITS, PlanKey, plan_key
 from mreactor_runtime.engines.tensorrt.options import BuildOptions, Profile
 from mreactor_runtime.engines.tensorrt.package import TensorRT
 from mreactor_runtime.sealed_json import is_sealed, seal
@@ -69,7 +68,8 @@ def write_plan(folder: Path, key: PlanKey, plan: Plan) -> Path:
     Returns: the plan's path. Raises: UsageError where the folder cannot be written.
     """
     for name, content in plan_files(key, plan).items():
-        write_whole(folder / name, content)
+        with unwritable(folder / name):
+            write_whole(folder / name, content)
     return folder / f"{key.stem}{PLAN}"
 
 
@@ -92,11 +92,9 @@ def read_plan(path: Path, key: PlanKey) -> bytes:
         raise IntegrityError(f"cannot be read: {error.strerror}", path, BUILD_AGAIN) from None
     found = hashlib.sha256(content).hexdigest()
     if found != manifest.plan_sha256:
-        was = manifest.plan_sha256[:SHOWN_DIGITS]
+        was = shown_hash(manifest.plan_sha256)
         raise IntegrityError(
-            f"its SHA-256 is {found[:SHOWN_DIGITS]}..., not {was}... of its {MANIFEST}",
-            path,
-            BUILD_AGAIN,
+            f"its SHA-256 is {shown_hash(found)}, not {was} of its {MANIFEST}", path, BUILD_AGAIN
         )
     return content
 
@@ -147,41 +145,14 @@ def cached_plan(
 @contextlib.contextmanager
 def locked(path: Path) -> Generator[None]:
     """Alone with a file among processes. Raises: UsageError where its folder cannot be written."""
-    _make(path.parent)
     lock = FileLock(f"{path}.lock")
-    try:
+    with unwritable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", path.parent) from None
     try:
         yield
     finally:
         lock.release()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it. Raises: UsageError where that cannot be."""
-    partial = None
-    try:
-        _make(path.parent)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(partial, path)
-        partial = None
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", path) from None
-    finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", folder) from None
 
 
 def _build(
@@ -204,7 +175,8 @@ def _build(
             merged = plan.timing_cache
             if now != before:
                 merged = merge_timing_cache(tensorrt, merged, now)
-            write_whole(measured, merged)
+            with unwritable(measured):
+                write_whole(measured, merged)
     return plan
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mreactor_ref.files import shown_hash
 from mreactor_runtime.engines.tensorrt.build import build_target
 from mreactor_runtime.engines.tensorrt.options import BuildOptions, Profile, profiles_of
 from mreactor_runtime.engines.tensorrt.package import TensorRT
 from mreactor_runtime.tensors import GraphSpec
 
 KEY_DIGITS = 16  # of the key's SHA-256, in a file name
-SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class PlanKey:
         if built.graph != self.graph or built.model != self.model:
             parts.append("another model's")
         if built.weights != self.weights:
-            was, now = built.weights[:SHOWN_DIGITS], self.weights[:SHOWN_DIGITS]
-            parts.append(f"from other weights ({was}..., these are {now}...)")
+            was, now = shown_hash(built.weights), shown_hash(self.weights)
+            parts.append(f"from other weights ({was}, these are {now})")
         if built.dtype != self.dtype:
             parts.append(f"in {built.dtype}, not {self.dtype}")
         if (built.package, built.version) != (self.package, self.version):

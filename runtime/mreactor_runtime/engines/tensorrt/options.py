@@ -11,13 +11,11 @@ from typing import Any
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.batching import bucket, reactions_at_once
 from mreactor_runtime.bundle import EXPORT_RECORD, Bundle
+from mreactor_runtime.engines.names import HARDWARE_LEVELS, HIGHEST_LEVEL, VERBOSITIES
 from mreactor_runtime.engines.tensorrt.package import TensorRT
 from mreactor_runtime.tensors import CLIPS, FRAMES, REACTIONS, STEPS, GraphSpec, TensorSpec
 
-HARDWARE_LEVELS = ("none", "ampere+", "sameComputeCapability")
-VERBOSITIES = ("layer_names_only", "detailed", "none")
 CURRENT = "current"
-HIGHEST_LEVEL = 5
 
 # Of the default profiles: the longest clip of each, in frames, and the most reactions at once.
 LENGTH_EDGES = (512, 1024, 2048)
