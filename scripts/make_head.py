@@ -56,7 +56,7 @@ STEP = 1e-5  # metres; int16 reaches 0.33 m
 # How the landmarks are found.
 VIEWS = {0: 0.0, 1: -0.6, -1: 0.6}  # which side of the face is looked at: yaw, radians
 SIDE = 5.0  # cm from the middle of the canonical face, beyond which a landmark is on the side
-OPENING = 0.15  # of the jaw
+OPENING = 0.3  # of the jaw
 PICTURE = 512  # pixels
 LOOKED_AT = 60  # triangles around a point
 

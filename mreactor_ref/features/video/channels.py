@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from mreactor_ref.signals import ACTION_UNITS, EXPRESSIONS
+from mreactor_ref.signals import ATTRIBUTE_NAMES
 
 TRUSTED_UNITS = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU25", "AU26")
 TRUSTED_EXPRESSIONS = ("Neutral", "Happy", "Sad")
-ABSENT = ("Contempt",)  # the network does not know it: always 0
+ABSENT = ("Contempt",)  # the package's network does not know it: always 0
 
 TRUSTED = (*TRUSTED_UNITS, *TRUSTED_EXPRESSIONS)
-HINTS = (
-    *(name for name in ACTION_UNITS if name not in TRUSTED_UNITS),
-    *("valence", "arousal"),  # read off the expressions
-    *(name for name in EXPRESSIONS if name not in (*TRUSTED_EXPRESSIONS, *ABSENT)),
-)
 
 
-def summary() -> str:
-    """The table in one line."""
-    return (
-        f"trusted are {' '.join(TRUSTED)}; hints are {' '.join(HINTS)}; "
-        f"always 0 is {' '.join(ABSENT)}"
-    )
+def summary(trusted: tuple[str, ...] = TRUSTED) -> str:
+    """The table in one line, with these channels as the trusted ones."""
+    absent = tuple(name for name in ABSENT if name not in trusted)
+    hints = [name for name in ATTRIBUTE_NAMES if name not in (*trusted, *absent)]
+    line = f"trusted are {' '.join(trusted)}; hints are {' '.join(hints)}"
+    return f"{line}; always 0 is {' '.join(absent)}" if absent else line

@@ -65,7 +65,7 @@ def no_face(frames: int, warning: str) -> VideoFace:
     )
 
 
-def describe(track: Track) -> VideoFace:
+def describe(track: Track, trusted: tuple[str, ...] = TRUSTED) -> VideoFace:
     """The attributes of a track, gaps filled, and the lines about it."""
     seen, rows, times = track.seen, track.rows, track.times
     spans = np.diff(times, append=times[-1:] + np.median(np.diff(times)) if len(times) > 1 else 0)
@@ -78,7 +78,7 @@ def describe(track: Track) -> VideoFace:
     attributes = np.empty((len(shown), ATTRIBUTES), np.float32)
     attributes[:, AU_SLICE] = action_units(weights, shown[:, columns.LIPS])
     attributes[:, EXPRESSION_SLICE] = judged
-    attributes[:, AFFECT_SLICE] = judged @ np.array([EXPRESSION_PLACES[n] for n in EXPRESSIONS])
+    attributes[:, AFFECT_SLICE] = shown[:, columns.AFFECT]
     units = at_times(attributes[:, AU_SLICE], times[seen], times, nearest=True)
     filled = at_times(attributes, times[seen], times)
     filled[:, AU_SLICE] = units
@@ -92,7 +92,8 @@ def describe(track: Track) -> VideoFace:
         rows[:, columns.POSE],
         np.nan_to_num(rows[:, columns.SCORE]),
         blendshapes,
-        tuple(_warnings(track, spans, away)),
+        (f"the face is read from the video: {summary(trusted)}", *_warnings(track, spans, away)),
+        trusted,
     )
 
 
@@ -115,7 +116,7 @@ def _rest() -> Array:
 
 
 def _warnings(track: Track, spans: NDArray[np.float64], away: NDArray[np.bool_]) -> list[str]:
-    lines = [f"the face is read from the video: {summary()}"]
+    lines: list[str] = []
     if track.others:
         turns = f", {track.switches} times another took over" if track.switches else ""
         lines.append(

@@ -46,16 +46,31 @@ def open_network(name: str) -> Network:
         NoRuntimeError: onnxruntime is not installed.
         IntegrityError: the file is not the one that the package was made with.
     """
+    path = FOLDER / f"{name}.onnx"
+    check_runtime()
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
+        raise IntegrityError("is not the network of this version", path, "install mreactor again")
+    return open_file(path)
+
+
+def open_file(path: Path) -> Network:
+    """Open an ONNX file with one input, whatever it is; it runs on one core.
+
+    Raises:
+        NoRuntimeError: onnxruntime is not installed.
+        UsageError: it is no ONNX file.
+    """
     check_runtime()
     import onnxruntime
 
-    path = FOLDER / f"{name}.onnx"
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256[name]:
-        raise IntegrityError("is not the network of this version", path, "install mreactor again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime raises its own, by what is wrong with the file
+        raise UsageError(f"is no ONNX file that can be run: {error}", path) from error
     source = session.get_inputs()[0].name
     return lambda values: session.run(None, {source: values})

@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from mreactor_ref.features.video.channels import TRUSTED
 from mreactor_ref.features.video.description import VideoFace, describe
+from mreactor_ref.features.video.expression import Judge
 from mreactor_ref.features.video.frames import read_frames
 from mreactor_ref.features.video.networks import SHA256
 from mreactor_ref.features.video.track import follow_face
@@ -32,13 +34,23 @@ class FaceReader(Protocol):
 
 
 class MeshReader:
-    """The reader of the package: landmarks, blendshapes, action units by rule."""
+    """The reader of the package: landmarks, blendshapes, action units by rule.
+
+    Args:
+        judge: another judge of expressions than the package's, such as `EmotiEffNet`.
+    """
+
+    def __init__(self, judge: Judge | None = None) -> None:
+        self._judge = judge
 
     @cached_property
     def name(self) -> str:
-        """Changes with the networks, the head and VERSION."""
-        made_of = "".join([str(VERSION), *SHA256.values()]).encode() + HEAD_FILE.read_bytes()
-        return f"mesh-{hashlib.sha256(made_of).hexdigest()[:12]}"
+        """Changes with the networks, the head, the judge and VERSION."""
+        judge = self._judge.name if self._judge else ""
+        made_of = "".join([str(VERSION), judge, *SHA256.values()]).encode()
+        digest = hashlib.sha256(made_of + HEAD_FILE.read_bytes()).hexdigest()
+        return f"mesh-{digest[:12]}"
 
     def read(self, path: Path) -> VideoFace:
-        return describe(follow_face(read_frames(path)))
+        trusted = (*TRUSTED, *(self._judge.trusted if self._judge else ()))
+        return describe(follow_face(read_frames(path), self._judge), trusted)

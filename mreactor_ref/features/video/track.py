@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mreactor_ref.features.video.blendshapes import products, upright
 from mreactor_ref.features.video.crop import Square
 from mreactor_ref.features.video.detector import Detector
-from mreactor_ref.features.video.expression import ExpressionNetwork
+from mreactor_ref.features.video.expression import ExpressionNetwork, Judge
 from mreactor_ref.features.video.frames import Frame, Pixels
 from mreactor_ref.features.video.landmarks import Mesh, MeshNetwork
 from mreactor_ref.features.video.pose import find_pose
@@ -31,7 +31,8 @@ LIPS = PRODUCTS.stop
 SCORE = LIPS + 1
 POSE = slice(SCORE + 1, SCORE + 7)  # pitch, yaw, roll; right, up, towards
 EXPRESSION = slice(POSE.stop, POSE.stop + len(EXPRESSIONS))
-WIDTH = EXPRESSION.stop
+AFFECT = slice(EXPRESSION.stop, EXPRESSION.stop + 2)
+WIDTH = AFFECT.stop
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,19 @@ class Track:
 
 
 class Follower:
-    """Follows the largest steady face from frame to frame."""
+    """Follows the largest steady face from frame to frame.
 
-    def __init__(self) -> None:
+    Args:
+        judge: of its expression; the default is the one that comes with the package.
+    """
+
+    def __init__(self, judge: Judge | None = None) -> None:
         self._detector, self._mesh = Detector(), MeshNetwork()
-        self._expression = ExpressionNetwork()
+        self._judge: Judge = judge or ExpressionNetwork()
         self._square: Square | None = None
         self._fresh = False  # whether the square is the detector's
         self._looked = self._judged = -np.inf
-        self._judgement = np.zeros(len(EXPRESSIONS), np.float32)
+        self._judgement = np.zeros(len(EXPRESSIONS) + 2, np.float32)
         self._rival: Square | None = None
         self._others: list[int] = []
         self.switches = 0
@@ -85,7 +90,7 @@ class Follower:
         self._square = mesh.square
         if frame.time - self._judged >= JUDGE_SECONDS:
             self._judged = frame.time
-            self._judgement = self._expression.judge(frame.pixels, mesh.square)
+            self._judgement = np.concatenate(self._judge.judge(frame.pixels, mesh.square))
         return _row(mesh, frame.pixels, self._judgement)
 
     def _look(self, frame: Frame) -> None:
@@ -129,13 +134,13 @@ def _row(mesh: Mesh, pixels: Pixels, judgement: Array) -> Array:
     row[LIPS] = np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP])
     row[SCORE] = mesh.score
     row[POSE] = [*pose.angles, *pose.translation]
-    row[EXPRESSION] = judgement
+    row[EXPRESSION.start :] = judgement
     return row
 
 
-def follow_face(frames: Iterable[Frame]) -> Track:
-    """Follow the face through the frames; a hundred numbers of each frame are kept."""
-    follower = Follower()
+def follow_face(frames: Iterable[Frame], judge: Judge | None = None) -> Track:
+    """Follow the face through the frames; seventy numbers of each frame are kept."""
+    follower = Follower(judge)
     nothing = np.full(WIDTH, np.nan, np.float32)
     times: list[float] = []
     rows: list[Array] = []
