@@ -27,6 +27,18 @@ AFFECT_SLICE = slice(15, 17)  # valence, arousal in [-1, 1]
 EXPRESSION_SLICE = slice(17, 25)  # probabilities that sum to 1
 VALENCE, AROUSAL = 15, 16
 
+# Where the expressions lie in valence and arousal.
+EXPRESSION_PLACES = {
+    "Neutral": (0.0, -0.1),
+    "Happy": (0.75, 0.3),
+    "Sad": (-0.6, -0.5),
+    "Surprise": (0.15, 0.8),
+    "Fear": (-0.5, 0.75),
+    "Disgust": (-0.7, 0.15),
+    "Anger": (-0.75, 0.55),
+    "Contempt": (-0.4, -0.05),
+}
+
 # Face coefficients, 58 a frame: FaceVerse v2 3DMM.
 COEFFICIENTS = 58
 SHAPE_SLICE = slice(0, 52)  # expression coefficients

@@ -26,6 +26,7 @@ MIN_RATE, MAX_RATE = 4_000, 768_000  # Hz
 LATE_SECONDS = 0.1  # silence before a sound that is worth a line
 QUIET_TRACK = 0.01  # of the level of the loudest track: this one holds no voice beside it
 MAX_BROKEN_SHARE = 0.1  # of samples that are not finite
+RINGING = 32  # samples before a cut in which the resampler still sounds
 FULL_SCALE, CLIPPED_SHARE = 0.98, 0.005  # more samples than this share at full scale: clipped
 
 
@@ -89,7 +90,8 @@ def read_sound(path: str | Path) -> Sound:
     wave, mixed = mix(track)
     warnings += _timing_lines(track) + _sample_lines(track) + mixed
     if trailer:
-        wave = wave[: round(len(wave) * (1 - trailer))]
+        wave = wave[: round(len(wave) * (1 - trailer))].copy()
+        wave[-RINGING:] = 0
         warnings.append("its header tells no length: the chunks after its samples are cut off")
     clipped = float(np.mean(np.abs(wave) >= FULL_SCALE))
     if clipped > CLIPPED_SHARE:

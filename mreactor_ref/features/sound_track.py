@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mreactor_ref.features.sound_length import MICROSECONDS
 from mreactor_ref.signals import SAMPLE_RATE, Array
@@ -186,14 +187,13 @@ class _Clock:
         """The frame with silence for samples that are not finite, which a filter would spread."""
         if not frame.format.name.startswith(("flt", "dbl")):
             return frame
-        values = frame.to_ndarray()
+        values = cast("NDArray[np.float32]", frame.to_ndarray())
         wrong = ~np.isfinite(values)
         if not wrong.any():
             return frame
         self._track.broken += int(wrong.sum())
-        mended = type(frame).from_ndarray(
-            np.where(wrong, 0, values).astype(values.dtype), frame.format.name, frame.layout.name
-        )
+        values[wrong] = 0
+        mended = type(frame).from_ndarray(values, frame.format.name, frame.layout.name)
         mended.sample_rate = frame.sample_rate
         mended.pts, mended.time_base = frame.pts, frame.time_base
         return mended

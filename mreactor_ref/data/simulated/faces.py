@@ -14,12 +14,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
+from mreactor_ref.features.occurrence import occurrence
 from mreactor_ref.signals import (
     ACTION_UNITS,
     AROUSAL,
     ATTRIBUTES,
     AU_SLICE,
     COEFFICIENTS,
+    EXPRESSION_PLACES,
     EXPRESSION_SLICE,
     EXPRESSIONS,
     SHAPE_SLICE,
@@ -38,22 +40,8 @@ MUSCLES: dict[str, dict[str, float]] = {
     "mouth": {"AU25": 1.0, "AU26": 0.8},
 }
 
-# An action unit occurs from ON until it falls below OFF, so that noise at one threshold does not
-# make it flicker.
-ON, OFF = 0.55, 0.45
-
-# Where the expressions lie in valence and arousal; their log probability falls with the squared
-# distance from there, in units of WIDTH.
-PLACES = {
-    "Neutral": (0.0, -0.1),
-    "Happy": (0.75, 0.3),
-    "Sad": (-0.6, -0.5),
-    "Surprise": (0.15, 0.8),
-    "Fear": (-0.5, 0.75),
-    "Disgust": (-0.7, 0.15),
-    "Anger": (-0.75, 0.55),
-    "Contempt": (-0.4, -0.05),
-}
+# The log probability of an expression falls with the squared distance from its place in valence
+# and arousal, in units of WIDTH.
 WIDTH = 0.35
 
 # Small smooth noise: deviations, and the time over which it stays alike.
@@ -99,7 +87,7 @@ def _shape_map() -> tuple[np.ndarray, np.ndarray]:
 
 _TABLE = np.array([[row.get(unit, 0.0) for unit in ACTION_UNITS] for row in MUSCLES.values()])
 _MATRIX, _REST = _shape_map()
-_PLACES = np.array([PLACES[name] for name in EXPRESSIONS])
+_PLACES = np.array([EXPRESSION_PLACES[name] for name in EXPRESSIONS])
 
 
 def show(
@@ -138,15 +126,6 @@ def show(
     shake = smooth_noise(rng, frames, 6, fps) * np.repeat([ANGLE_NOISE, TRANSLATION_NOISE], 3)
     coefficients[:, SHAPE_SLICE.stop :] = pose + np.reshape(motion, (-1, 1)) * shake
     return ShownFace(attributes, coefficients)
-
-
-def occurrence(muscles: np.ndarray) -> np.ndarray:
-    """0 or 1 for each muscle (T, C): on from ON, off below OFF, between them as it was before."""
-    decided = (muscles >= ON) | (muscles < OFF)
-    decided[0] = True  # the first frame, with nothing before it, takes the nearer state
-    frame = np.where(decided, np.arange(len(muscles))[:, None], 0)
-    last = np.maximum.accumulate(frame, axis=0)
-    return np.take_along_axis(muscles >= (ON + OFF) / 2, last, axis=0).astype(np.float32)
 
 
 def expressions(affect: np.ndarray, leaning: np.ndarray | None = None) -> np.ndarray:
