@@ -13,8 +13,8 @@ import numpy as np
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.grid import at_times, frame_centres
+from mreactor_ref.features.mfcc import mfcc
 from mreactor_ref.features.pretrained import load_model, load_pretrained
-from mreactor_ref.features.sound import mfcc
 from mreactor_ref.features.transcripts.word import Word
 from mreactor_ref.features.words import place_words
 from mreactor_ref.signals import MFCC_WIDTH, SAMPLE_RATE, Array
@@ -38,7 +38,7 @@ class SoundEncoder(Protocol):
 
 
 class Mfcc:
-    """`sound.mfcc` as an encoder."""
+    """`mfcc.mfcc` as an encoder."""
 
     width = MFCC_WIDTH
 

@@ -15,7 +15,8 @@ from mreactor_ref.config import CONFIGS
 from mreactor_ref.data import clips
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.features.sound import load_sound, mfcc
+from mreactor_ref.features.mfcc import mfcc
+from mreactor_ref.features.sound import load_sound
 from mreactor_ref.signals import MFCC_WIDTH, MINILM_WIDTH, SAMPLE_RATE
 
 MINI = CONFIGS["mini"]

@@ -181,7 +181,7 @@ def test_csv_with_named_columns(tmp_path, track, end):
     [
         ("", "is empty"),
         (",".join(ATTRIBUTE_NAMES) + "\n", "a header but no frames"),
-        (",".join(ATTRIBUTE_NAMES[:-1]) + "\n" + "0," * 23 + "0\n", "has no column contempt"),
+        (",".join(ATTRIBUTE_NAMES[9:]) + "\n" + "0," * 15 + "0\n", r"has no column au1 \(9 of 25"),
         ("0," * 24 + "0\n" + "0," * 24 + "0\n", r"has no column au1 \(25 of 25 are missing\)"),
         (",".join(ATTRIBUTE_NAMES) + "\n" + "0," * 20 + "0\n", "frame 0 has 21 cells"),
         (",".join(ATTRIBUTE_NAMES) + "\n" + "0," * 24 + "high\n", "frame 0 has a cell that is no"),
@@ -238,26 +238,54 @@ def test_openface(tmp_path):
     )
 
 
-def test_openface_frames_without_a_face_take_the_nearest(tmp_path):
+def test_openface_frames_without_a_face_are_left_out(tmp_path):
+    """With timestamps the clip fills them, without the nearest frame with a face does."""
     success = np.ones(60)
     success[10:14] = 0
     units = openface(tmp_path / "a.csv", success=success)
-    attributes = read_face(tmp_path / "a.csv").attributes
+    face = read_face(tmp_path / "a.csv")
+    assert face.frames == 56
+    np.testing.assert_allclose(np.diff(face.times[8:12]), [1 / 30, 5 / 30, 1 / 30], atol=1e-3)
+    fitted, line = fit_face(face, 30.0, 60, 2.0, "a.csv")
+    assert line is None
     for frame, source in ((10, 9), (11, 9), (12, 14), (13, 14)):
-        assert attributes[frame, 0] == units[source, 0]
-        np.testing.assert_array_equal(attributes[frame], attributes[source])
-    openface(tmp_path / "b.csv", success=np.zeros(60))
+        assert fitted.attributes[frame, 0] == units[source, 0]
+    text = (tmp_path / "a.csv").read_text().replace(" timestamp", "seconds")
+    (tmp_path / "b.csv").write_text(text)
+    face = read_face(tmp_path / "b.csv")
+    assert face.times is None
+    np.testing.assert_array_equal(face.attributes, fitted.attributes)
+    assert face.warnings == ("b.csv: 4 of its 60 frames have no face: taken from their neighbours",)
+    openface(tmp_path / "c.csv", success=np.zeros(60))
     with pytest.raises(ClipError, match="found a face in none"):
-        read_face(tmp_path / "b.csv")
+        read_face(tmp_path / "c.csv")
 
 
 def test_openface_faults(tmp_path):
-    openface(tmp_path / "a.csv", face_id=np.arange(60) % 2)
-    with pytest.raises(ClipError, match="has several faces"):
-        read_face(tmp_path / "a.csv")
     openface(tmp_path / "b.csv", timestamp=np.zeros(60))
     with pytest.raises(ClipError, match="timestamps do not rise"):
         read_face(tmp_path / "b.csv")
+
+
+def test_a_unit_in_percent_is_scaled(tmp_path, track):
+    """Whatever the file; each group of attributes by itself."""
+    wanted = np.abs(np.tanh(track[:, :25]))
+    percent = wanted.copy()
+    percent[:, AU_SLICE] *= 100
+    percent[:, EXPRESSION_SLICE] *= 100
+    np.save(tmp_path / "a.npy", percent)
+    write_csv(tmp_path / "a.csv", list(ATTRIBUTE_NAMES), percent)
+    for name in ("a.npy", "a.csv"):
+        face = read_face(tmp_path / name)
+        np.testing.assert_allclose(face.attributes, wanted, rtol=1e-4)
+        assert [line.split(" reach")[0] for line in face.warnings] == [
+            f"{name}: its action units",
+            f"{name}: its expressions",
+        ]
+    percent[:, EXPRESSION_SLICE] *= 3
+    np.save(tmp_path / "b.npy", percent)
+    with pytest.raises(ClipError, match=r"its expressions reach .*: no probabilities"):
+        read_face(tmp_path / "b.npy")
 
 
 def both(frames: int, rate: float) -> Face:

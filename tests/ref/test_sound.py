@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features import encoders
 from mreactor_ref.features.encoders import Wav2Vec, sound_encoder
-from mreactor_ref.features.sound import N_FFT, load_sound, mfcc
+from mreactor_ref.features.mfcc import N_FFT, mfcc
+from mreactor_ref.features.sound import load_sound, read_sound
+from mreactor_ref.features.sound_track import Track, _Clock
 from mreactor_ref.signals import MFCC_WIDTH, SAMPLE_RATE
 
 SECONDS = 4
@@ -70,12 +73,52 @@ def test_every_format_decodes_to_the_same_sound(tmp_path, name, rate):
 
 def test_channels_are_averaged(tmp_path):
     wave = chirp()
-    soundfile.write(tmp_path / "twice.wav", np.stack([wave, wave], 1), SAMPLE_RATE, subtype="FLOAT")
-    soundfile.write(
-        tmp_path / "opposite.wav", np.stack([wave, -wave], 1), SAMPLE_RATE, subtype="FLOAT"
+    soundfile.write(tmp_path / "a.wav", np.stack([wave, 0.5 * wave], 1), SAMPLE_RATE, "FLOAT")
+    sound = read_sound(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.wave, 0.75 * wave, atol=1e-6)
+    assert sound.warnings == ()
+
+
+@pytest.mark.parametrize("other", [-1.0, -0.6])
+def test_channels_in_opposite_phase_do_not_cancel_out(tmp_path, other):
+    wave = chirp()
+    channels = np.stack([wave, other * wave], 1)
+    soundfile.write(tmp_path / "a.wav", channels, SAMPLE_RATE, "FLOAT")
+    sound = read_sound(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.wave, (1 - other) / 2 * wave, atol=1e-6)
+    (line,) = sound.warnings
+    assert line.startswith("a.wav: its two channels are in opposite phase")
+
+
+def test_channels_that_have_nothing_in_common_are_averaged(tmp_path):
+    noise = np.random.default_rng(0).standard_normal((SAMPLE_RATE, 2)).astype(np.float32) / 10
+    soundfile.write(tmp_path / "a.wav", noise, SAMPLE_RATE, "FLOAT")
+    np.testing.assert_allclose(load_sound(tmp_path / "a.wav"), noise.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_silent_channel_does_not_halve_the_other(tmp_path, side):
+    channels = np.zeros((SECONDS * SAMPLE_RATE, 2), np.float32)
+    channels[:, side] = chirp()
+    soundfile.write(tmp_path / "a.wav", channels, SAMPLE_RATE, "FLOAT")
+    sound = read_sound(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.wave, chirp(), atol=1e-6)
+    assert sound.warnings[0].endswith(f"the {('left', 'right')[side]} one is taken")
+
+
+def test_the_voice_of_5_1_is_in_the_centre(tmp_path):
+    """Left, right, centre, low, back left, back right; the others hold music."""
+    music = 0.2 * np.random.default_rng(1).standard_normal((SECONDS * SAMPLE_RATE, 6))
+    music[:, 2] = chirp()
+    soundfile.write(tmp_path / "a.wav", music, SAMPLE_RATE, "FLOAT", format="WAVEX")
+    sound = read_sound(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.wave, chirp(), atol=1e-6)
+    assert "the centre is taken" in sound.warnings[0]
+    music[:, 2] = 0
+    soundfile.write(tmp_path / "b.wav", music, SAMPLE_RATE, "FLOAT", format="WAVEX")
+    np.testing.assert_allclose(
+        load_sound(tmp_path / "b.wav"), music[:, [0, 1, 4, 5]].mean(axis=1), atol=1e-6
     )
-    np.testing.assert_allclose(load_sound(tmp_path / "twice.wav"), wave, atol=1e-6)
-    np.testing.assert_allclose(load_sound(tmp_path / "opposite.wav"), 0 * wave, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -93,8 +136,109 @@ def test_sound_that_begins_after_the_picture(tmp_path, name):
     write_video(tmp_path / name, chirp()[late:], late=late)
     wave = load_sound(tmp_path / name)
     assert not wave[: late - 2048].any()
+    assert "s after the picture: silence before it" in read_sound(tmp_path / name).warnings[0]
     middle = slice(20_000, 40_000)
     assert np.corrcoef(wave[middle], chirp()[middle])[0, 1] > 0.95
+
+
+def write_tracks(
+    path: Path,
+    tracks: list[np.ndarray],
+    default: int = 0,
+    lost: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """A file with a picture and these tracks; packets of a sound within `lost` are not written."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        streams = [container.add_stream("aac", rate=SAMPLE_RATE) for _ in tracks]
+        for i, stream in enumerate(streams):
+            stream.layout = "mono"
+            none = av.stream.Disposition(0)
+            stream.disposition = av.stream.Disposition.default if i == default else none
+        for i in range(25 * SECONDS):
+            picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), i, np.uint8), "rgb24")
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for stream, wave in zip(streams, tracks, strict=True):
+            for start in range(0, len(wave), 1024):
+                block = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], "fltp", "mono")
+                block.sample_rate, block.pts = SAMPLE_RATE, start
+                block.time_base = Fraction(1, SAMPLE_RATE)
+                for packet in stream.encode(block):
+                    if not lost[0] <= float(packet.pts * packet.time_base) < lost[1]:
+                        container.mux(packet)
+            container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("gap", [(1.5, 1.8), (1.0, 3.0)])
+def test_a_gap_in_the_timestamps_is_silence(tmp_path, name, gap):
+    """What follows it stays at its own time."""
+    write_tracks(tmp_path / name, [chirp()], lost=gap)
+    sound = read_sound(tmp_path / name)
+    assert abs(sound.seconds - SECONDS) < 0.1
+    inside = slice(round((gap[0] + 0.15) * SAMPLE_RATE), round((gap[1] - 0.05) * SAMPLE_RATE))
+    assert np.abs(sound.wave[inside]).max() < 1e-3
+    after = slice(round((gap[1] + 0.15) * SAMPLE_RATE), round((SECONDS - 0.1) * SAMPLE_RATE))
+    assert np.corrcoef(sound.wave[after], chirp()[after])[0, 1] > 0.95
+    (line,) = sound.warnings
+    length = float(line.split()[1])
+    assert abs(length - (gap[1] - gap[0])) < 0.13  # whole packets of 64 ms
+    assert "s are missing, first at 1." in line
+
+
+def test_two_recordings_behind_each_other_are_one_sound(tmp_path):
+    """Their times start anew."""
+    track = Track()
+    clock = _Clock(Picture(), track)
+    halves = chirp()[: 2 * SAMPLE_RATE], chirp()[2 * SAMPLE_RATE :]
+    for half in halves:
+        for start in range(0, len(half), 1000):
+            frame = av.AudioFrame.from_ndarray(half[None, start : start + 1000], "fltp", "mono")
+            frame.sample_rate, frame.pts = SAMPLE_RATE, start
+            frame.time_base = Fraction(1, SAMPLE_RATE)
+            clock.add(frame)
+    clock.end()
+    np.testing.assert_array_equal(track.rows[0], chirp())
+    assert (track.steps_back, track.gaps) == (1, [])
+
+
+class Picture:
+    """What the clock asks of a container that has a picture."""
+
+    start_time = 0
+    streams = type("Streams", (), {"video": (1,)})
+
+
+@pytest.mark.parametrize("speed", [0.99, 1.01])
+def test_a_sound_whose_clock_runs_otherwise_stays_with_its_timestamps(speed):
+    track = Track()
+    clock = _Clock(Picture(), track)
+    for start in range(0, SECONDS * SAMPLE_RATE, 1000):
+        frame = av.AudioFrame.from_ndarray(chirp()[None, start : start + 1000], "fltp", "mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE, round(start * speed)
+        frame.time_base = Fraction(1, SAMPLE_RATE)
+        clock.add(frame)
+    clock.end()
+    assert abs(track.seconds - SECONDS * speed) < 0.12
+
+
+def test_the_default_track_is_taken(tmp_path):
+    tone = (0.3 * np.sin(0.3 * np.arange(SECONDS * SAMPLE_RATE))).astype(np.float32)
+    write_tracks(tmp_path / "a.mkv", [tone, chirp()], default=1)
+    sound = read_sound(tmp_path / "a.mkv")
+    middle = slice(20_000, 40_000)
+    assert np.corrcoef(sound.wave[middle], chirp()[middle])[0, 1] > 0.95
+    assert sound.warnings == ("a.mkv: has 2 sound tracks: track 2 is taken, marked as the default",)
+
+
+def test_a_silent_track_gives_way_to_one_with_a_voice(tmp_path):
+    write_tracks(tmp_path / "a.mkv", [0 * chirp(), 0 * chirp(), chirp()])
+    sound = read_sound(tmp_path / "a.mkv")
+    middle = slice(20_000, 40_000)
+    assert np.corrcoef(sound.wave[middle], chirp()[middle])[0, 1] > 0.95
+    assert sound.warnings == ("a.mkv: sound track 1 of 3 is silent: track 3 is taken",)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +279,20 @@ def test_a_wav_of_a_pipe_declares_no_length(tmp_path):
     data[4:8] = data[place : place + 4] = b"\xff\xff\xff\xff"
     (tmp_path / "a.wav").write_bytes(data)
     assert len(load_sound(tmp_path / "a.wav")) == SECONDS * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("size", [b"\0\0\0\0", b"\xff\xff\xff\xff"])
+def test_what_follows_the_samples_of_such_a_wav_is_no_sound(tmp_path, size):
+    soundfile.write(tmp_path / "a.wav", chirp(), SAMPLE_RATE)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    place = data.index(b"data") + 4
+    data[4:8] = data[place : place + 4] = size
+    text = b"INFOISFT" + struct.pack("<I", 39_988) + b"\x7f\x80" * 19_994
+    (tmp_path / "a.wav").write_bytes(data + b"LIST" + struct.pack("<I", len(text)) + text)
+    sound = read_sound(tmp_path / "a.wav")
+    assert abs(len(sound.wave) - SECONDS * SAMPLE_RATE) <= 1
+    np.testing.assert_allclose(sound.wave[:-100], chirp()[: len(sound.wave) - 100], atol=1e-4)
+    assert "the chunks after its samples are cut off" in sound.warnings[0]
 
 
 def test_an_mp3_without_a_frame_count_is_not_called_short(tmp_path):
@@ -204,13 +362,44 @@ def test_a_sound_without_samples(tmp_path):
         load_sound(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_not_finite(tmp_path, value):
-    wave = chirp()
-    wave[1234] = value
-    soundfile.write(tmp_path / "a.wav", wave, SAMPLE_RATE, subtype="FLOAT")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 48_000])
+def test_samples_that_are_not_finite_are_silence(tmp_path, value, rate):
+    """Also where the sound is resampled: the filter would spread them."""
+    wave = chirp(rate)
+    soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
+    whole = load_sound(tmp_path / "a.wav")
+    wave[[1234, 5000]] = value
+    soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
+    sound = read_sound(tmp_path / "a.wav")
+    assert sound.warnings == ("a.wav: 2 samples are not finite: silence there",)
+    assert (np.abs(sound.wave - whole) > 0.01).sum() < 100
+    wave[::2] = value
+    soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
     with pytest.raises(ClipError, match="not finite"):
         load_sound(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(("unit", "bits"), [(2.0**15, 16), (2.0**23, 24), (2.0**31, 32)])
+def test_floats_in_the_units_of_integers_are_scaled(tmp_path, unit, bits):
+    soundfile.write(tmp_path / "a.wav", chirp() * unit, SAMPLE_RATE, subtype="FLOAT")
+    sound = read_sound(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.wave, chirp(), atol=1e-6)
+    assert sound.warnings == (
+        f"a.wav: its samples are in the units of {bits}-bit integers: scaled",
+    )
+
+
+def test_floats_that_are_no_sound(tmp_path):
+    soundfile.write(tmp_path / "a.wav", chirp() * 1e30, SAMPLE_RATE, subtype="FLOAT")
+    with pytest.raises(ClipError, match=r"samples reach .*e\+29, where 1 is full scale"):
+        load_sound(tmp_path / "a.wav")
+
+
+def test_a_clipped_sound_is_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.clip(6 * chirp(), -1, 1), SAMPLE_RATE)
+    (line,) = read_sound(tmp_path / "a.wav").warnings
+    assert line.endswith("% of its samples are at full scale: it is clipped")
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +452,7 @@ def test_mfcc_beyond_the_sound_and_of_silence(noise):
 
 def test_long_sounds_in_blocks_give_the_same(noise, monkeypatch):
     whole = mfcc(noise, 30, 120)
-    monkeypatch.setattr("mreactor_ref.features.sound.MFCC_BLOCK", 7)
+    monkeypatch.setattr("mreactor_ref.features.mfcc.MFCC_BLOCK", 7)
     np.testing.assert_allclose(mfcc(noise, 30, 120), whole, atol=1e-5)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from pathlib import Path
 
 import numpy as np
 
 from mreactor_ref.features.video.description import VideoFace
+from mreactor_ref.files import write_whole
 from mreactor_ref.signals import ATTRIBUTE_NAMES, AU_SLICE
 
 SUFFIX = ".face.csv"
@@ -19,16 +20,16 @@ OTHER_NAMES = ("timestamp", *POSE_NAMES, "confidence", "seen")
 def write_table(path: Path, face: VideoFace) -> None:
     """Write the table: lines of remarks that begin with #, the header, a row a frame.
 
-    The timestamp is the middle of the frame, in seconds from the start of the clip. Cells of the
-    pose are empty where the face is not seen.
+    The timestamp is when the frame begins, in seconds from the start of the clip, as OpenFace has
+    it. Cells of the pose are empty where the face is not seen.
     """
     track = face.face
     assert track is not None, "a video without a face has no table"
     attributes, times = track.attributes, track.times
     assert attributes is not None, "no attributes"
     assert times is not None, "no times"
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.0
+    with io.StringIO(newline="") as file:
         for line in face.warnings:
             file.write(f"# {line}\n")
         file.write("# pose: radians, and centimetres of the canonical face from the camera\n")
@@ -38,6 +39,11 @@ def write_table(path: Path, face: VideoFace) -> None:
             pose = ["" if np.isnan(value) else f"{value:.4f}" for value in face.pose[k].tolist()]
             units = [f"{value:.0f}" for value in row[AU_SLICE]]
             others = [f"{value:.4f}" for value in row[AU_SLICE.stop :]]
-            about = [f"{times[k]:.6f}", *pose, f"{face.confidence[k]:.4f}", int(face.seen[k])]
+            about = [
+                f"{times[k] - half:.6f}",
+                *pose,
+                f"{face.confidence[k]:.4f}",
+                int(face.seen[k]),
+            ]
             table.writerow([*about, *units, *others])
-    os.replace(part, path)
+        write_whole(path, file.getvalue().encode())

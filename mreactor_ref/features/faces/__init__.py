@@ -1,0 +1,1 @@
+"""Files of faces: what each tool writes, read into one kind of track."""

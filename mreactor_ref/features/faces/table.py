@@ -1,0 +1,146 @@
+"""Tables of faces: the text of a csv, whatever its delimiter, as named columns."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mreactor_ref.errors import ClipError
+
+DELIMITERS = ",;\t"
+REMARK = "#"  # begins a line for people above the header
+MAX_ROWS = 2_000_000  # more is no clip: 18 hours at 30 rows a second
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some columns of a csv.
+
+    Attributes:
+        path: the file.
+        names: of all its columns, in small letters.
+        columns: name -> (T',) numbers; NaN where a cell is empty.
+        texts: name -> the cells of columns that are no numbers.
+        warnings: one line for each thing that was handled but should be known.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: dict[str, NDArray[np.float64]]
+    texts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return max(len(values) for values in (*self.columns.values(), *self.texts.values()))
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp], *warnings: str) -> Table:
+        """Some of the rows, and lines that say why."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        texts = {name: np.array(cells)[rows].tolist() for name, cells in self.texts.items()}
+        return Table(self.path, self.names, columns, texts, (*self.warnings, *warnings))
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The columns of a csv in small letters, empty for an empty file.
+
+    Raises:
+        ClipError: not text.
+    """
+    with _Csv(path) as file:
+        return file.head()[0]
+
+
+def read_table(path: Path, numbers: Iterable[str], texts: Iterable[str] = ()) -> Table:
+    """The columns of these names that the file has.
+
+    The delimiter is a comma, a semicolon or a tab, whichever the header has most of; with the last
+    two a number may have a decimal comma. Spaces around a cell, a mark at the start of the file and
+    empty cells at the end of a line do not matter. A last line that was cut off is left out.
+
+    Raises:
+        ClipError: not text, empty, without rows, a line of another length than the header, or a
+            cell that is no number.
+    """
+    with _Csv(path) as file:
+        names, rows = file.head()
+        if not names:
+            raise ClipError("is empty", path, "extract the face again")
+        wanted = [name for name in numbers if name in names]
+        worded = [name for name in texts if name in names]
+        places = [names.index(name) for name in (*wanted, *worded)]
+        cells, warnings = _cells(path, rows, names, places)
+    if not cells:
+        raise ClipError("has a header but no frames", path, "extract the face again")
+    values = np.empty((len(cells), len(wanted)))
+    for i, row in enumerate(cells):
+        try:
+            values[i] = [file.number(cell) for cell in row[: len(wanted)]]
+        except ValueError as error:
+            raise ClipError(
+                f"frame {i} has a cell that is no number", path, "fill or cut that frame"
+            ) from error
+    columns = dict(zip(wanted, values.T, strict=True))
+    words = {name: [row[len(wanted) + k] for row in cells] for k, name in enumerate(worded)}
+    return Table(path, names, columns, words, tuple(warnings))
+
+
+def _cells(
+    path: Path, rows: Iterator[list[str]], names: tuple[str, ...], places: list[int]
+) -> tuple[list[list[str]], list[str]]:
+    """The wanted cells of each row, and a line where the last one was left out."""
+    cells: list[list[str]] = []
+    for i, row in enumerate(rows):
+        while len(row) > len(names) and not row[-1].strip():
+            row.pop()
+        if len(row) != len(names):
+            if cells and len(row) < len(names) and next(rows, None) is None:
+                return cells, [f"its last line is cut off after {len(row)} cells: left out"]
+            raise ClipError(
+                f"frame {i} has {len(row)} cells, the header {len(names)}", path, "save it again"
+            )
+        if i >= MAX_ROWS:
+            raise ClipError(f"has more than {MAX_ROWS} rows", path, "cut it to the clip")
+        cells.append([row[place].strip() for place in places])
+    return cells, []
+
+
+class _Csv:
+    """A csv file that is open for reading."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._decimal_comma = False
+
+    def __enter__(self) -> _Csv:
+        self._file = self._path.open(newline="", encoding="utf-8-sig")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        if isinstance(error[1], UnicodeDecodeError | csv.Error):
+            raise ClipError("is not a csv file in UTF-8", self._path, "save it again") from error[1]
+
+    def head(self) -> tuple[tuple[str, ...], Iterator[list[str]]]:
+        """The names of the columns, and the rows below them."""
+        first = self._file.readline()
+        while first and (not first.strip() or first.lower().startswith(("sep=", REMARK))):
+            first = self._file.readline()
+        delimiter = max(DELIMITERS, key=first.count)
+        self._decimal_comma = delimiter != ","
+        head = next(csv.reader([first], delimiter=delimiter), [])
+        while head and not head[-1].strip():
+            head.pop()
+        names = tuple(name.strip().lower() for name in head)
+        return names, (row for row in csv.reader(self._file, delimiter=delimiter) if row)
+
+    def number(self, cell: str) -> float:
+        """NaN for an empty cell. Raises ValueError."""
+        if not cell:
+            return np.nan
+        return float(cell.replace(",", ".") if self._decimal_comma else cell)
