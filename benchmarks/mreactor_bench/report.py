@@ -71,7 +71,5 @@ def markdown(rows: dict[str, dict[str, float]], first: str, digits: str = ".3g")
 def text_table(rows: dict[str, dict[str, str]], first: str) -> str:
     """As `markdown`, with cells that are text; a dash for what a row does not have."""
     columns = list(next(iter(rows.values())))
-    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(row.get(column, "-") for column in columns) + " |")
-    return "\n".join(lines)
+    cells = ([name, *(row.get(column, "-") for column in columns)] for name, row in rows.items())
+    return table((first, *columns), cells)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
-from mreactor_ref.features.sound import MICROSECONDS
+from mreactor_ref.features.sound_length import MICROSECONDS
 
 if TYPE_CHECKING:
     from av import VideoFrame
