@@ -11,6 +11,8 @@ from mreactor_ref.head.head import PARTS, Head, load_head
 from mreactor_ref.head.turn import rotation
 from mreactor_ref.signals import Array
 
+Points = NDArray[np.float64]
+
 Picture = NDArray[np.uint8]
 
 # Colours, linear in what is shown, 0 to 1.
@@ -138,7 +140,7 @@ def draw(weights: Array, view: View) -> Picture:
     triangle, shares = fragments.triangle[seen], fragments.shares[seen]
     normals = _normals(posed, head) @ rotation(view.pitch, view.yaw, view.roll).T
 
-    def inside(values: Array) -> NDArray[np.float64]:
+    def inside(values: Array | Points) -> Points:
         return np.einsum("nvc,nv->nc", values[head.triangles[triangle]], shares)
 
     normal = inside(normals)
@@ -164,14 +166,14 @@ def _normals(vertices: Array, head: Head) -> Array:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[Points, Points]:
     """Colour (N, 3) and gloss (N,) of points by their place on the head at rest, (N, 3)."""
     colour = np.array([SKIN, WHITE, TEETH, TONGUE])[part]
     gloss = np.array([0.08, 0.5, 0.3, 0.15])[part]
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     skin = part == PARTS.index("skin")
 
-    def over(shade: tuple[float, float, float], share: NDArray) -> None:
+    def over(shade: tuple[float, float, float], share: Points) -> None:
         colour[:] += np.clip(share, 0, 1)[:, None] * (np.array(shade) - colour)
 
     over(SHIRT, skin * _soft(COLLAR - y - 0.25 * z, 0.003))
@@ -193,11 +195,11 @@ def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[NDArray,
     return colour, gloss
 
 
-def inside_mouth(x: NDArray, y: NDArray, z: NDArray) -> NDArray[np.bool_]:
+def inside_mouth(x: Points, y: Points, z: Points) -> NDArray[np.bool_]:
     """Whether a place of the skin at rest is behind the lips."""
     return (np.abs(x) < 0.034) & (y > -0.072) & (y < -0.02) & (z < 0.078) & (z > -0.01)
 
 
-def _soft(distance: NDArray, width: float) -> NDArray:
+def _soft(distance: Points, width: float) -> Points:
     """0 below, 1 above, a slope of this width between."""
     return np.clip(0.5 + distance / width, 0, 1)

@@ -27,8 +27,10 @@ UNSEEN = (
 )
 DEPTH_SHARE = 0.3  # of the depth, which the network guesses, against x and y
 # What a target costs, in its own square: those that resemble a more usual one cost more.
-RARE = ("Dimple", "Stretch", "Press", "mouthLeft", "mouthRight", "jawLeft", "jawRight", "Shrug")
-RARE = (*RARE, "Roll", "Funnel", "mouthClose")
+RARE = (
+    *("Dimple", "Stretch", "Press", "mouthLeft", "mouthRight", "jawLeft", "jawRight", "Shrug"),
+    *("Roll", "Funnel", "mouthClose"),
+)
 COST, RARE_COST = 0.02, 0.3
 LEAST_COST = 0.002  # of the mean square of all targets, for those that move little
 # Muscles that work against each other do not explain one face together.
@@ -89,7 +91,7 @@ def _confusions() -> NDArray[np.float64]:
     fields = [(none, -z, y), (z, none, -x), (-y, x, none)]
     for moved in ((one, one, one), (x, y, z), (below, below, below)):
         fields += [tuple(m if i == k else none for k, m in enumerate(moved)) for i in range(3)]
-    return np.array([np.stack(field, axis=1).ravel() for field in fields])
+    return np.array([np.stack(field, axis=1).ravel() for field in fields], np.float64)
 
 
 def _with_costs(gram: NDArray[np.float64], shown: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def _find(folder: Path | None) -> Path:
     if folder is not None:
         raise UsageError(f"has no {FILE}", folder, FIX)
     try:
-        from emotiefflib.utils import get_model_path_onnx
+        from emotiefflib.utils import get_model_path_onnx  # pyright: ignore[reportMissingImports]
 
         return Path(get_model_path_onnx(FILE.removesuffix(".onnx")))
     except (ImportError, OSError) as error:

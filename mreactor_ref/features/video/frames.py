@@ -75,10 +75,11 @@ def _decode(container: InputContainer) -> Iterator[Frame]:
             frames = packet.decode()
         except FFmpegError:
             continue
-        for frame in cast("list[VideoFrame]", frames):
-            if frame.time is None or frame.time - start < latest + 1 / FASTEST:
+        for frame in frames:
+            time = cast("float | None", frame.time)  # some frames have none
+            if time is None or time - start < latest + 1 / FASTEST:
                 continue
-            latest = frame.time - start
+            latest = time - start
             yield Frame(latest, _upright(frame))
 
 
@@ -88,6 +89,6 @@ def _upright(frame: VideoFrame) -> Pixels:
         raise ValueError(f"a picture of {frame.width} x {frame.height}")
     scale = min(1.0, LONGEST_SIDE / max(frame.width, frame.height))
     width, height = (max(2, round(side * scale)) for side in (frame.width, frame.height))
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+    pixels = np.asarray(frame.to_ndarray(format="rgb24", width=width, height=height), np.uint8)
     turns = round(frame.rotation / 90)
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

@@ -46,4 +46,5 @@ class MeshNetwork:
         points, logit = outputs[3 * POINTS].reshape(POINTS, 3), float(outputs[1][0])
         placed = square.to_picture(points[:, :2], SIZE)
         depth = points[:, 2:] * (square.side / SIZE)
-        return Mesh(np.concatenate([placed, depth], axis=1), float(1 / (1 + np.exp(-logit))))
+        mesh = np.concatenate([placed, depth], axis=1).astype(np.float64)
+        return Mesh(mesh, float(1 / (1 + np.exp(-logit))))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_ref.signals import Array
@@ -73,4 +74,4 @@ def open_file(path: Path) -> Network:
     except Exception as error:  # onnxruntime raises its own, by what is wrong with the file
         raise UsageError(f"is no ONNX file that can be run: {error}", path) from error
     source = session.get_inputs()[0].name
-    return lambda values: session.run(None, {source: values})
+    return lambda values: cast("list[Array]", session.run(None, {source: values}))

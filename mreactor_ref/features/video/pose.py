@@ -69,6 +69,7 @@ def find_pose(mesh: Mesh, width: int, height: int) -> Pose:
         by_turn = np.cross(turned[:, None, :], by_point)
         slope = np.concatenate([by_turn, by_place], axis=2).reshape(-1, 6)
         step = np.linalg.solve(slope.T @ slope, slope.T @ (seen - shown).ravel())
+        step = step.astype(np.float64)
         turn, place = small_turn(step[:3]) @ turn, place + step[3:]
         if np.abs(step).max() < DONE:
             break

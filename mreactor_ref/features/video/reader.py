@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +42,7 @@ class MeshReader:
     def __init__(self, judge: Judge | None = None) -> None:
         self._judge = judge
 
-    @cached_property
+    @property
     def name(self) -> str:
         """Changes with the networks, the head, the judge and VERSION."""
         judge = self._judge.name if self._judge else ""

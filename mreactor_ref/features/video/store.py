@@ -36,7 +36,8 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
         ClipError: the file cannot be read, or has no pictures.
         IntegrityError: a network is not the one of this version.
     """
-    path, reader = Path(path), reader or MeshReader()
+    path = Path(path)
+    reader = MeshReader() if reader is None else reader
     kept = cache_folder() / FOLDER / f"{_digest(path)}-{reader.name}.npz"
     if kept.is_file():
         try:
@@ -73,7 +74,7 @@ def _save(path: Path, face: VideoFace) -> None:
         arrays |= {"attributes": face.face.attributes, "times": face.face.times}
     try:
         with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
         part.replace(path)  # nobody ever sees half a file
     finally:
         part.unlink(missing_ok=True)
