@@ -101,8 +101,8 @@ def train(
     files to --output.
     """
     with one_line_errors(debug), progress_bar() as report:
-        from mreactor_ref.train import TrainOptions, choose_config
         from mreactor_ref.train import train as run
+        from mreactor_ref.train_options import TrainOptions, choose_config
 
         options = TrainOptions(
             data=data,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mreactor_ref.data.dyads import Dyad, load_dyads
-from mreactor_ref.data.mars import read_mars, read_reaction
+from mreactor_ref.data.pairs import read_reaction
+from mreactor_ref.data.trees import read_tree
 from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.table import evaluate
 from mreactor_ref.metrics.trivial import TrainingMeans, training_means, trivial_predictions
-from mreactor_ref.signals import REACTION_ATTRIBUTES
 from mreactor_runtime.bundle import SolverDefaults
 from mreactor_runtime.reactor import Reactor
 
@@ -64,7 +64,7 @@ def measure(
         predictions.append(reactions.attributes)
         tell("generate", i + 1, len(dyads))
     speakers = [_speaker(dyad) for dyad in dyads]
-    appropriate = [list(dyad.reactions[..., REACTION_ATTRIBUTES]) for dyad in dyads]
+    appropriate = dyads.appropriate_attributes()
     predicted = {reactor.model.name: predictions}
     predicted |= trivial_predictions(speakers, _means(data), samples, seed)
     rows = {}
@@ -92,11 +92,8 @@ def _speaker(dyad: Dyad) -> Any:
 
 def _means(data: Path) -> TrainingMeans:
     """Of all reactions in `train`, read one at a time."""
-    return training_means(
-        read_reaction(files)[0]
-        for session in read_mars(data, "train")
-        for files in session.reactions
-    )
+    reactions = read_tree(data, "train").reactions()
+    return training_means(read_reaction(files)[0] for files in reactions)
 
 
 def beats_trivial(quality: Quality, model: str) -> dict[str, bool]:

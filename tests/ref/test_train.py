@@ -15,7 +15,7 @@ from fakes.models import small_config
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mreactor_ref import train as training
+from mreactor_ref import objective, training_run
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import load_checkpoint, read_metadata
 from mreactor_ref.cli import train as command
@@ -24,7 +24,10 @@ from mreactor_ref.data.draws import statistics
 from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import UsageError
-from mreactor_ref.train import TrainOptions, choose_config, learning_rate_factor, train
+from mreactor_ref.objective import learning_rate_factor
+from mreactor_ref.train import train
+from mreactor_ref.train_options import TrainOptions, choose_config
+from mreactor_ref.training_run import TrainingRun
 
 CONFIG = small_config(layers=1)
 
@@ -42,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
-    monkeypatch.setattr(training, "WARMUP_STEPS", 2)
+    monkeypatch.setattr(objective, "WARMUP_STEPS", 2)
 
 
 @pytest.fixture
@@ -122,15 +125,15 @@ def test_what_is_saved_is_the_moving_average(
     options: TrainOptions, monkeypatch: pytest.MonkeyPatch
 ):
     weights: list[dict[str, Tensor]] = []
-    step = training._Run.step
+    step = TrainingRun.step
 
-    def recorded(run: training._Run, item: dict[str, Tensor]):
-        losses = step(run, item)
+    def recorded(run: TrainingRun, number: int, parts: list[training_run.Part]):
+        losses = step(run, number, parts)
         model = run.accelerator.unwrap_model(run.objective).model
         weights.append({name: x.detach().clone() for name, x in model.named_parameters()})
         return losses
 
-    monkeypatch.setattr(training._Run, "step", recorded)
+    monkeypatch.setattr(TrainingRun, "step", recorded)
     path = train(CONFIG, replace(options, steps=5, ema_decay=0.7, learning_rate=0.02))
     saved = load_file(path)
     assert len(weights) == 5
@@ -241,7 +244,7 @@ def test_configs_are_chosen_by_name_and_changed():
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(training, "WARMUP_STEPS", 10)
+    monkeypatch.setattr(objective, "WARMUP_STEPS", 10)
     rates = [learning_rate_factor(step, 1000) for step in range(1001)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3], rel=1e-3)
     assert rates[500] == pytest.approx((1 + 0.01) / 2)
