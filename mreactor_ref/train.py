@@ -121,6 +121,7 @@ def _load(
         fps=options.fps,
         features=options.features,
     )
-    for line in dyads.lines() if say is not None else ():
-        say(line)
+    if say is not None:
+        for line in dyads.lines():
+            say(line)
     return dyads.explained(ExpressiveRecovery())

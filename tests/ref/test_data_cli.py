@@ -116,7 +116,8 @@ def test_debug_shows_the_traceback(tmp_path: Path):
 def test_help_imports_nothing_heavy(call: str, tmp_path: Path):
     program = f"""
 import sys
-from mreactor_ref.cli import data, train
+from mreactor_ref.cli import data
+from mreactor_ref.train_cli import train
 try:
     {call}
 except SystemExit as end:
