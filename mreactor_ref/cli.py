@@ -1,4 +1,4 @@
-"""`mreactor-data`, `mreactor-train` and `mreactor-priors`: they parse and call."""
+"""`mreactor-data` and `mreactor-priors`: they parse and call."""
 
 from __future__ import annotations
 
@@ -133,68 +133,6 @@ def face(videos: Path, output: Path | None, overwrite: bool, debug: bool) -> Non
 
 @click.command(context_settings=SETTINGS)
 @click.version_option(package_name="mreactor")
-@click.option("--data", type=FOLDER, required=True, help="A MARS tree with train and val.")
-@click.option("--output", type=FOLDER, required=True, help="Folder of the run.")
-@click.option("--config", default="mini", help="Sizes of the model: mini or base.")
-@click.option("--attention", help="Another kind of attention, for comparison.")
-@click.option("--layers", type=click.IntRange(1, 9), help="Another number of layers.")
-@click.option("--max-train-steps", type=click.IntRange(1), default=5000, help="Optimiser steps.")
-@click.option("--train-batch-size", type=click.IntRange(1), default=8, help="Clips a step.")
-@click.option("--reactions", type=click.IntRange(1), default=3, help="Reactions of each clip.")
-@click.option("--frames", type=click.IntRange(8), default=96, help="Frames of a window.")
-@click.option("--learning-rate", type=click.FloatRange(0), default=1e-3, help="At its highest.")
-@click.option(
-    "--mixed-precision",
-    type=click.Choice(["no", "bf16"]),
-    default="no",
-    help="Of the model.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, windows and noise.")
-@click.option("--resume", is_flag=True, help="Go on where the run in --output stopped.")
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
-def train(
-    data: Path,
-    output: Path,
-    config: str,
-    attention: str | None,
-    layers: int | None,
-    max_train_steps: int,
-    train_batch_size: int,
-    reactions: int,
-    frames: int,
-    learning_rate: float,
-    mixed_precision: str,
-    seed: int,
-    resume: bool,
-    debug: bool,
-) -> None:
-    """Train a model; several GPUs with `accelerate launch -m mreactor_ref.cli`.
-
-    Writes model.safetensors (the moving average of the weights), history.jsonl and TensorBoard
-    files to --output.
-    """
-    with one_line_errors(debug), progress_bar() as report:
-        from mreactor_ref.train import TrainOptions, choose_config
-        from mreactor_ref.train import train as run
-
-        options = TrainOptions(
-            data=data,
-            output=output,
-            steps=max_train_steps,
-            batch_size=train_batch_size,
-            reactions=reactions,
-            frames=frames,
-            learning_rate=learning_rate,
-            mixed_precision=mixed_precision,
-            seed=seed,
-        )
-        chosen = choose_config(config, attention=attention, layers=layers)
-        path = run(chosen, options, resume=resume, report=report)
-    click.echo(f"Wrote {path}")
-
-
-@click.command(context_settings=SETTINGS)
-@click.version_option(package_name="mreactor")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--subjects", help="Judge these, with commas between, instead of proposed ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -232,7 +170,3 @@ def priors(
         )
     else:
         click.echo("\n\n".join(as_table(e, opened.thresholds) for e in explanations))
-
-
-if __name__ == "__main__":
-    train()

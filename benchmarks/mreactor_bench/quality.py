@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mreactor_ref.data.dyads import Dyad, load_dyads
-from mreactor_ref.data.mars import read_mars, read_reaction
+from mreactor_ref.data.dyads import Dyad, Dyads, load_dyads
+from mreactor_ref.data.pairs import read_reaction
+from mreactor_ref.data.trees import read_tree
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.face import read_face
 from mreactor_ref.metrics.compat import EDITIONS, Edition
@@ -19,7 +20,7 @@ from mreactor_ref.metrics.lengths import CHALLENGE, LENGTH_RULES
 from mreactor_ref.metrics.realism import frechet_distance, read_features
 from mreactor_ref.metrics.table import Gap, Scores, group_gaps, score
 from mreactor_ref.metrics.trivial import TrainingMeans, training_means, trivial_predictions
-from mreactor_ref.signals import REACTION_ATTRIBUTES, Array
+from mreactor_ref.signals import Array
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling_options import Sampling
 
@@ -171,14 +172,14 @@ def _realism(scoring: Scoring) -> dict[str, float]:
 
 def _scores(
     predicted: dict[str, list[Array]],
-    dyads: Sequence[Dyad],
+    dyads: Dyads,
     speakers: Sequence[Array],
     fps: float,
     scoring: Scoring,
     progress: Progress,
 ) -> dict[str, Scores]:
     """Of each predictor."""
-    appropriate = [list(dyad.reactions[..., REACTION_ATTRIBUTES]) for dyad in dyads]
+    appropriate = dyads.appropriate_attributes()
     rule, scores = LENGTH_RULES[scoring.length_rule], {}
     for i, (name, values) in enumerate(predicted.items()):
         scores[name] = score(values, appropriate, speakers, fps, scoring.edition, rule)
@@ -218,10 +219,11 @@ def _means(data: Path, edition: Edition | None) -> TrainingMeans:
 
 
 def _training_reactions(data: Path, speakers: bool) -> Iterator[Array]:
-    for session in read_mars(data, "train"):
-        for files in session.reactions:
-            yield read_reaction(files)[0]
-        for path in session.speaker.faces if speakers else ():
+    tree = read_tree(data, "train")
+    for files in tree.reactions():
+        yield read_reaction(files)[0]
+    for pair in tree.pairs if speakers else ():
+        for path in pair.speaker.faces:
             attributes = read_face(path).attributes
             if attributes is not None:
                 yield attributes

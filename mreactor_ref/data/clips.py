@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.lib.format import open_memmap
+
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.features.face import Face, fit_face, read_face
+from mreactor_ref.features.face import HEADER_ERRORS, Face, fit_face, read_face
+from mreactor_ref.features.grid import at_times, frame_centres
 from mreactor_ref.features.sound import load_sound
 from mreactor_ref.features.words import WORDS_SUFFIXES, Transcript, read_words
 from mreactor_ref.signals import SAMPLE_RATE, Array, SpeakerClip
@@ -42,12 +46,18 @@ REACT_SETS = ("NoXI", "RECOLA", "UDIVA")
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The files of one clip; `faces` may be one for coefficients and one for attributes."""
+    """The files of one clip; `faces` may be one for coefficients and one for attributes.
+
+    `encoded` are features of the sound that came with it, a row a frame of the face, which are
+    taken where they are of the model's width; `face_fps` the rate of both where a tree tells it.
+    """
 
     id: str
     sound: Path | None = None
     words: Path | None = None
     faces: tuple[Path, ...] = ()
+    encoded: Path | None = None
+    face_fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,9 +194,12 @@ class FeatureReader:
             UsageError: an encoder cannot be loaded, or is not of the model's width.
         """
         fps, warnings = self.config.fps, []
-        wave = load_sound(files.sound) if files.sound else None
-        faces = [(path, read_face(path)) for path in files.faces]
+        encoded = self._encoded(files)
+        wave = load_sound(files.sound) if files.sound and encoded is None else None
+        faces = [(path, _timed(read_face(path), files.face_fps)) for path in files.faces]
         duration = None if wave is None else len(wave) / SAMPLE_RATE
+        if encoded is not None:
+            duration = len(encoded) / (files.face_fps or fps)
         if duration is None and faces:
             duration = _face_duration(faces[0][1], fps, warnings)
         transcript = read_words(files.words, duration) if files.words else None
@@ -200,17 +213,31 @@ class FeatureReader:
                 f"lasts {duration:.3f} s, less than a frame at {fps:g} fps", files.id, "remove it"
             )
         face = _merge(faces, fps, frames, duration, warnings)
+        if encoded is not None:
+            rate = files.face_fps or fps
+            times = frame_centres(rate, len(encoded))
+            encoded = at_times(encoded, times, frame_centres(fps, frames))
         clip = SpeakerClip(
             id=files.id,
             frames=frames,
             fps=fps,
-            sound=None if wave is None else self._encode_sound(wave, frames),
+            sound=self._encode_sound(wave, frames) if wave is not None else encoded,
             words=None if transcript is None else self._encode_words(transcript, frames),
             coefficients=face.coefficients,
             attributes=face.attributes,
             utterances=transcript.utterances if transcript else (),
         )
         return clip, warnings
+
+    def _encoded(self, files: ClipFiles) -> Array | None:
+        """Features that came with the sound, (T', width), where the model takes such.
+
+        Raises:
+            ClipError: they cannot be read, or have values that are not finite.
+        """
+        if files.encoded is None or self.config.sound_encoder == "mfcc":
+            return None
+        return read_encoded(files.encoded, self.config.sound)
 
     def _encode_sound(self, wave: Array, frames: int) -> Array:
         if self._sound is None:
@@ -227,6 +254,31 @@ class FeatureReader:
             self._words = WordsEncoder(self.config.words_encoder, self._device)
             _check_width("words", self._words.width, self.config.words)
         return self._words(transcript.words, self.config.fps, frames)
+
+
+def read_encoded(path: Path, width: int) -> Array | None:
+    """Features of a sound, a row a frame: (T', width) float32; None for those of another width.
+
+    Raises:
+        ClipError: no npy file of numbers, or values that are not finite.
+    """
+    fix = "save it again with numpy.save, or remove it: the sound is then encoded"
+    try:
+        features = open_memmap(path, mode="r")
+    except (*HEADER_ERRORS, OSError) as error:
+        raise ClipError(f"cannot be read as features of a sound: {error}", path, fix) from None
+    if features.ndim == 3 and features.shape[1] == 1:
+        features = features[:, 0]
+    if features.ndim != 2 or features.shape[1] != width or len(features) == 0:
+        return None
+    if features.dtype.kind != "f" or not np.isfinite(features).all():
+        raise ClipError("has values that are not finite numbers", path, fix)
+    return np.array(features, np.float32)
+
+
+def _timed(face: Face, fps: float | None) -> Face:
+    """The face at the rate of its tree, where its file tells none."""
+    return replace(face, fps=face.fps or fps)
 
 
 def _check_width(kind: str, found: int, wanted: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from mreactor_ref.data.dyads import Dyad, stream
 from mreactor_ref.emotion.priors import (
     LEAST_INTENSITY,
     Prior,
-    PriorSource,
     frame_priors,
     nearest_prior,
 )
@@ -28,6 +27,7 @@ from mreactor_ref.signals import (
 )
 
 LEAST_DEVIATION = 0.01  # of a channel that hardly moves in the training data
+BLOCK = 4096  # frames whose statistics are taken at once; bounds the memory
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,32 @@ class Statistics:
     smoothness: tuple[float, float]
 
 
-def moments(parts: Sequence[Array]) -> tuple[Array, Array]:
-    """Mean and deviation of the channels over all frames of all parts."""
-    frames = np.concatenate(parts).astype(np.float64)
-    deviation = np.maximum(frames.std(axis=0), LEAST_DEVIATION)
-    return frames.mean(axis=0).astype(np.float32), deviation.astype(np.float32)
+class Moments:
+    """Mean and deviation of channels over any number of frames, added piece by piece in float64."""
+
+    def __init__(self) -> None:
+        self.count, self._mean, self._squares = 0, np.zeros(0), np.zeros(0)
+
+    def add(self, values: Array) -> None:
+        """Add frames (T, C); no more than a block of them is held at once."""
+        for first in range(0, len(values), BLOCK):
+            block = np.asarray(values[first : first + BLOCK], np.float64)
+            mean = block.mean(axis=0)
+            squares = np.square(block - mean).sum(axis=0)
+            if self.count == 0:
+                self.count, self._mean, self._squares = len(block), mean, squares
+                continue
+            total, gap = self.count + len(block), mean - self._mean
+            self._squares += squares + np.square(gap) * (self.count * len(block) / total)
+            self._mean = self._mean + gap * (len(block) / total)
+            self.count = total
+
+    def result(self, width: int) -> tuple[Array, Array]:
+        """Mean and deviation (C,), float32; 0 and 1 for `width` channels that were never there."""
+        if self.count == 0:
+            return np.zeros(width, np.float32), np.ones(width, np.float32)
+        deviation = np.maximum(np.sqrt(self._squares / self.count), LEAST_DEVIATION)
+        return self._mean.astype(np.float32), deviation.astype(np.float32)
 
 
 def motion_energy(reaction: Array, deviation: Array) -> float:
@@ -53,18 +74,26 @@ def motion_energy(reaction: Array, deviation: Array) -> float:
     return float(np.log(np.abs(np.diff(reaction, axis=0) / deviation).mean() + 1e-6))
 
 
-def statistics(dyads: Sequence[Dyad], config: ModelConfig) -> Statistics:
-    """What standardisation and smoothness need, from the training split."""
+def statistics(dyads: Iterable[Dyad], config: ModelConfig) -> Statistics:
+    """What standardisation and smoothness need, from the training split; it is read twice."""
     widths = (config.sound, config.words, COEFFICIENTS, ATTRIBUTES)
-    streams = {}
-    for name, width in zip(STREAMS, widths, strict=True):
-        parts = [x for d in dyads if (x := stream(d.clip, name)) is not None]
-        none = np.zeros(width, np.float32), np.ones(width, np.float32)
-        streams[name] = moments(parts) if parts else none
-    reaction = moments([d.reactions.reshape(-1, REACTION) for d in dyads])
-    energies = np.array([motion_energy(r, reaction[1]) for d in dyads for r in d.reactions])
+    streams, reactions = {name: Moments() for name in STREAMS}, Moments()
+    for dyad in dyads:
+        for name, moments in streams.items():
+            values = stream(dyad.clip, name)
+            if values is not None:
+                moments.add(values)
+        for reaction in dyad.reactions:
+            reactions.add(reaction[: dyad.frames])
+    reaction = reactions.result(REACTION)
+    energies = np.array(
+        [motion_energy(r[: d.frames], reaction[1]) for d in dyads for r in d.reactions]
+    )
     deviation = max(float(energies.std()), LEAST_DEVIATION)
-    return Statistics(streams, reaction, (float(energies.mean()), deviation))
+    of_streams = {
+        name: streams[name].result(width) for name, width in zip(STREAMS, widths, strict=True)
+    }
+    return Statistics(of_streams, reaction, (float(energies.mean()), deviation))
 
 
 @dataclass(frozen=True)
@@ -93,22 +122,11 @@ POLARITY_BLUR, INTENSITY_BLUR = 0.2, 0.1
 SHOWN_SHARE = 0.3
 
 
-def with_subjects(dyad: Dyad, source: PriorSource) -> Dyad:
-    """The dyad, knowing of each utterance the subjects that a run would choose from.
-
-    Raises: UsageError for a source that cannot be used.
-    """
-    if not dyad.clip.utterances:
-        return dyad
-    texts = [utterance.text for utterance in dyad.clip.utterances]
-    return replace(dyad, subjects=tuple(source.priors(texts)))
-
-
 class Draws:
     """Training examples by number: the same number is the same example, so a run can be resumed.
 
-    Example i is a random window of a random dyad with some of its reactions and some streams
-    hidden. A map-style dataset for torch's DataLoader.
+    Example i is a random window of a random dyad with some of its aligned reactions and some
+    streams hidden; only the window is read. A map-style dataset for torch's DataLoader.
     """
 
     def __init__(
@@ -131,29 +149,35 @@ class Draws:
         return self.last - self.first
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.generic]]:
-        rng = np.random.default_rng((self.seed, self.first + index))
+        rng = self._rng(index)
         dyad = self.dyads[int(rng.integers(len(self.dyads)))]
-        length = dyad.reactions.shape[1]
+        length = dyad.frames
         start = int(rng.integers(max(1, length - self.frames + 1)))
-        window = slice(start, start + self.frames)
+        window = slice(start, min(start + self.frames, length))
         chosen = rng.choice(
             len(dyad.reactions), self.reactions, replace=len(dyad.reactions) < self.reactions
         )
+        target = np.stack([dyad.reactions[r][window] for r in chosen])
         mean, deviation = self.stats.smoothness
-        energies = [
-            motion_energy(dyad.reactions[r, window], self.stats.reaction[1]) for r in chosen
-        ]
+        energies = [motion_energy(reaction, self.stats.reaction[1]) for reaction in target]
         smoothness = np.array([-(e - mean) / deviation for e in energies], np.float32)
         unknown = rng.random(self.reactions) < self.drop.smoothness
         emotion, affect = self._priors(dyad, chosen, window, rng)
         item: dict[str, NDArray[np.generic]] = self._streams(dyad.clip, window, rng)
         item["mask"] = np.arange(self.frames) < min(self.frames, length)
-        item["target"] = self._pad(dyad.reactions[chosen, window], axis=1)
+        item["target"] = self._pad(target, axis=1)
         item["emotion"] = self._pad(emotion, axis=1)
         item["affect"] = self._pad(affect, axis=1)
         item["smoothness"] = np.where(unknown, np.float32(0), smoothness)
         item["dropped"] = np.array(rng.random() < self.drop.everything)
         return item
+
+    def dyad_number(self, index: int) -> int:
+        """Which dyad an example is a window of."""
+        return int(self._rng(index).integers(len(self.dyads)))
+
+    def _rng(self, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.first + index))
 
     def _pad(self, x: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
         widths = [(0, 0)] * x.ndim
@@ -176,8 +200,7 @@ class Draws:
                     for (s, phi), subjects in zip(wanted, of_each, strict=True)
                 ]
             )
-        frames = dyad.reactions.shape[1]
-        emotion, affect = frame_priors(assigned, dyad.spoken, frames, dyad.clip.fps)
+        emotion, affect = frame_priors(assigned, dyad.spoken, dyad.frames, dyad.clip.fps)
         hidden = rng.random(self.reactions) < self.drop.prior
         emotion = np.where(hidden[:, None], NO_EMOTION, emotion[:, window])
         return emotion, np.where(hidden[:, None, None], np.float32(0), affect[:, window])
@@ -195,7 +218,7 @@ class Draws:
             if values is None:
                 item[name] = np.zeros((self.frames, width), np.float32)
             else:
-                item[name] = self._pad(values[window], axis=0)
+                item[name] = self._pad(np.asarray(values[window], np.float32), axis=0)
                 present[i] = not hide[i]
         item["present"] = present
         return item

@@ -1,59 +1,189 @@
-"""Dyads: a speaker, the listeners that fit, and what they show."""
+"""Dyads: a speaker, the listeners who heard it, and what they show; read when asked for."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
-from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.clips import ClipFiles, FeatureReader
-from mreactor_ref.data.mars import ReactionFiles, Session, read_mars, read_reaction
-from mreactor_ref.emotion.priors import Prior, reaction_prior
-from mreactor_ref.features.face import (
-    FRAME_TOLERANCE,
-    FRAME_TOLERANCE_SHARE,
-    Face,
-    fit_face,
-    read_face,
-)
-from mreactor_ref.files import open_whole
-from mreactor_ref.signals import (
-    ATTRIBUTES,
-    STREAMS,
-    Array,
-    SpeakerClip,
-    Utterance,
-)
+from mreactor_ref.data.clips import MARS_SPEAKER
+from mreactor_ref.data.pairs import Pair, ReactionFiles, Tree
+from mreactor_ref.data.prepared import Prepared, PreparedClip, map_array
+from mreactor_ref.data.react import matrix_path
+from mreactor_ref.data.trees import read_tree
+from mreactor_ref.emotion.priors import Prior, PriorSource, reaction_prior
+from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.signals import REACTION_ATTRIBUTES, Array, SpeakerClip, Utterance
 
-FEATURES_VERSION = 1  # a change of what features are makes the cached ones stale
 LEAST_SPAN = 5  # frames of an utterance from which a prior can be read
+# A listener's clip may end this much before or after its speaker's; both are cut to the shorter.
+LENGTH_TOLERANCE = 0.4  # seconds
+CHECK = "see all such clips with `mreactor-data check`"
 
 
 @dataclass(frozen=True)
 class Dyad:
-    """A speaker's clip and its R appropriate reactions, cut to the shortest of them.
+    """A speaker's clip with the R reactions of the listeners who heard it.
 
     Attributes:
         clip: the speaker.
-        reactions: (R, T, 83), attributes then coefficients, natural units, on the clip's grid.
+        reactions: R arrays (T', 83), attributes then coefficients, natural units, on the clip's
+            grid; T' is `frames` or a few frames more.
         spoken: the U utterances of the clip, or one as long as the clip where there are none.
         shown: (R, U, 2), polarity and intensity that each reaction shows from the start of an
             utterance to that of the next.
         subjects: of each utterance, the priors that a run would choose from; empty where they are
-            not known (`draws.with_subjects` finds them).
+            not known (`Dyads.explained` finds them).
+        appropriate: all reactions that count in scoring, each (T', 83) at its own length; empty
+            where the tree does not tell them.
     """
 
     clip: SpeakerClip
-    reactions: Array
+    reactions: Sequence[Array]
     spoken: tuple[Utterance, ...]
     shown: Array
     subjects: tuple[tuple[Prior, ...], ...] = ()
+    appropriate: Sequence[Array] = ()
+
+    @property
+    def frames(self) -> int:
+        """T, the frames that the speaker and all its listeners have."""
+        return min(self.clip.frames, *(len(reaction) for reaction in self.reactions))
+
+
+class Reactions(Sequence[Array]):
+    """Real reactions (T', 83) that are mapped one by one, when they are asked for."""
+
+    def __init__(self, prepared: Prepared, files: Sequence[ReactionFiles], fps: float):
+        self._prepared, self.files, self._fps = prepared, files, fps
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def of(self, files: Sequence[ReactionFiles]) -> Reactions:
+        """Other reactions, of the same tree."""
+        return Reactions(self._prepared, files, self._fps)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+    @overload
+    def __getitem__(self, index: slice) -> Reactions: ...
+    def __getitem__(self, index: int | slice) -> Array | Reactions:
+        if isinstance(index, slice):
+            return self.of(self.files[index])
+        return map_array(self._prepared.reaction(self.files[index], self._fps))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept in memory of a dyad: all but its arrays."""
+
+    clip: PreparedClip
+    reactions: tuple[Path, ...]
+    appropriate: Reactions
+    spoken: tuple[Utterance, ...]
+    shown: Array
+    subjects: tuple[tuple[Prior, ...], ...] = ()
+
+
+class Dyads(Sequence[Dyad]):
+    """The dyads of a split. Their arrays are mapped from prepared files, each time anew.
+
+    Attributes:
+        tree: where they come from.
+        left_out: of the split, a problem for each clip that is not among them.
+        notes: what was handled but should be known.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        entries: Sequence[Entry],
+        left_out: Sequence[ClipError],
+        notes: Sequence[str],
+    ):
+        self.tree, self.left_out, self.notes = tree, tuple(left_out), tuple(notes)
+        self._entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Dyad: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dyads: ...
+    def __getitem__(self, index: int | slice) -> Dyad | Dyads:
+        if isinstance(index, slice):
+            return Dyads(self.tree, self._entries[index], self.left_out, self.notes)
+        entry = self._entries[index]
+        reactions = tuple(map_array(path) for path in entry.reactions)
+        return Dyad(
+            entry.clip.open(),
+            reactions,
+            entry.spoken,
+            entry.shown,
+            entry.subjects,
+            entry.appropriate,
+        )
+
+    def ids(self) -> list[str]:
+        """The clips' ids, in order."""
+        return [entry.clip.id for entry in self._entries]
+
+    def appropriate_attributes(self) -> list[list[Array]]:
+        """Of each dyad the attributes (T', 25) of all that count in scoring, each at its length.
+
+        Dyads share reactions: each is read once, into memory.
+
+        Raises:
+            UsageError: the tree does not tell which reactions are appropriate.
+            ClipError: one cannot be read.
+        """
+        read: dict[ReactionFiles, Array] = {}
+        everything: list[list[Array]] = []
+        for entry in self._entries:
+            if not entry.appropriate:
+                raise UsageError(
+                    "the tree does not tell which reactions are appropriate",
+                    matrix_path(self.tree.root, self.tree.split),
+                    "put the matrix of the challenge there",
+                )
+            for number, files in enumerate(entry.appropriate.files):
+                if files not in read:
+                    read[files] = np.array(entry.appropriate[number][:, REACTION_ATTRIBUTES])
+            everything.append([read[files] for files in entry.appropriate.files])
+        return everything
+
+    def explained(self, source: PriorSource) -> Dyads:
+        """The dyads, knowing of each utterance the subjects that a run would choose from.
+
+        Raises:
+            UsageError: the source cannot be used.
+        """
+        entries = [
+            replace(entry, subjects=subjects_of(entry.clip.utterances, source))
+            for entry in self._entries
+        ]
+        return Dyads(self.tree, entries, self.left_out, self.notes)
+
+    def lines(self) -> Iterator[str]:
+        """What a user should be told of the split, in a few lines."""
+        split = self.tree.split
+        if self.left_out:
+            total = len(self) + len(self.left_out)
+            yield f"{split}: left out {len(self.left_out)} of {total}; {CHECK}:"
+            yield from (f"  {error}" for error in islice(self.left_out, 3))
+        yield from (f"{split}: {note}" for note in self.notes)
+        if not any(entry.clip.utterances for entry in self._entries):
+            yield (
+                f"{split}: no clip has words, so expressive recovery has nothing to work on; "
+                "the priors of training are what the reactions show"
+            )
 
 
 def load_dyads(
@@ -61,106 +191,105 @@ def load_dyads(
     split: str,
     config: ModelConfig,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Dyad]:
-    """Read a split of a MARS tree: features of the speakers, reactions of the listeners.
+    *,
+    roles: Sequence[str] = (MARS_SPEAKER,),
+    fps: float | None = None,
+    features: Path | None = None,
+) -> Dyads:
+    """Prepare a split of a tree: features of the speakers, reactions of the listeners.
 
-    Raises: UsageError for a missing split; ClipError for a clip that cannot be read.
+    Args:
+        root, split, roles, fps: see `read_tree`.
+        config: the model.
+        progress: called with the number of pairs prepared and their total.
+        features: the folder of prepared features; in the user's cache if None.
+
+    Raises:
+        UsageError: the tree cannot be used, or none of its pairs can be read.
     """
-    sessions = read_mars(root, split)
-    reader, dyads = CachedReader(config), []
-    for i, session in enumerate(sessions):
-        dyads.append(_load(session, reader))
+    tree = read_tree(root, split, roles, fps)
+    prepared = Prepared(config, features)
+    left_out, entries = list(tree.problems), list[tuple[Pair, Entry]]()
+    cut: list[tuple[str, int]] = []
+    for number, pair in enumerate(tree.pairs, start=1):
+        try:
+            entry, difference = prepare_pair(pair, prepared, tree.fps)
+            entries.append((pair, entry))
+            if difference:
+                cut.append((pair.id, difference))
+        except ClipError as error:
+            left_out.append(error)
         if progress is not None:
-            progress(i + 1, len(sessions))
-    return dyads
+            progress(number, len(tree.pairs))
+    if not entries:
+        raise UsageError(
+            f"none of its {len(tree.pairs)} pairs can be read; the first problem: {left_out[0]}",
+            root / split,
+            f"give --fps where the faces are not at {tree.fps:g}; {CHECK}",
+        )
+    return Dyads(tree, tuple(_without_broken(entries, tree)), left_out, _length_notes(cut))
 
 
-class CachedReader:
-    """Reads speaker clips, and keeps their features in the user's cache: they are slow to make.
+def prepare_pair(pair: Pair, prepared: Prepared, fps: float) -> tuple[Entry, int]:
+    """Prepare the files of a pair.
 
-    A clip is read again when a file of it, an encoder or the frame rate is another.
+    Returns:
+        What is kept in memory of it, and by how many frames its lengths differ.
+
+    Raises:
+        ClipError: a file cannot be read, or speaker and listener differ too much in length.
     """
-
-    def __init__(self, config: ModelConfig):
-        self.reader = FeatureReader(config)
-        self.encoders = (config.sound_encoder, config.words_encoder, config.fps, FEATURES_VERSION)
-
-    def read(self, files: ClipFiles) -> SpeakerClip:
-        """Raises: ClipError for a clip that cannot be read."""
-        path = cache_folder() / "features" / f"{self._key(files)}.npz"
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as stored:
-                spoken = json.loads(str(stored["utterances"]))
-                streams = {name: stored[name] for name in STREAMS if name in stored}
-                return SpeakerClip(
-                    id=files.id,
-                    frames=int(stored["frames"]),
-                    fps=float(stored["fps"]),
-                    utterances=tuple(Utterance(**fields) for fields in spoken),
-                    **streams,
-                )
-        clip, _ = self.reader.read(files)
-        streams = {name: x for name in STREAMS if (x := stream(clip, name)) is not None}
-        with open_whole(path) as file:
-            spoken = json.dumps([asdict(utterance) for utterance in clip.utterances])
-            facts = {"frames": clip.frames, "fps": clip.fps, "utterances": spoken}
-            np.savez(
-                file,
-                allow_pickle=False,
-                **{name: np.asarray(x) for name, x in (facts | streams).items()},
+    clip = prepared.clip(pair.speaker)
+    reactions = tuple(prepared.reaction(files, fps) for files in pair.reactions)
+    maps = [map_array(path) for path in reactions]
+    lengths = [len(values) for values in maps]
+    for files, length in zip(pair.reactions, lengths, strict=True):
+        if abs(length - clip.frames) > LENGTH_TOLERANCE * clip.fps:
+            speaker = next(iter((pair.speaker.sound, *pair.speaker.faces)), None) or pair.id
+            raise ClipError(
+                f"the listener has {length} frames, and its speaker {speaker} {clip.frames}",
+                files.attributes,
+                "cut both to the same stretch of time, or remove the pair",
             )
-        return clip
-
-    def _key(self, files: ClipFiles) -> str:
-        paths = [path for path in (files.sound, files.words, *files.faces) if path is not None]
-        stats = [(str(path.resolve()), path.stat()) for path in paths]
-        parts = [files.id, self.encoders, [(p, s.st_size, s.st_mtime_ns) for p, s in stats]]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _load(session: Session, reader: CachedReader) -> Dyad:
-    clip = reader.read(session.speaker)
-    rate = _tree_fps(session.speaker, clip)
-    pairs = [_on_grid(files, rate, clip.fps) for files in session.reactions]
-    frames = min(clip.frames, *(len(attributes) for attributes, _ in pairs))
-    reactions = np.stack([np.concatenate(pair, axis=1) for pair in _cut(pairs, frames)])
+    frames = min(clip.frames, *lengths)
     spoken = clip.utterances or (Utterance(0.0, frames / clip.fps, ""),)
-    shown = np.array([_shown(r[:, :ATTRIBUTES], spoken, clip.fps) for r in reactions], np.float32)
-    return Dyad(clip, reactions, spoken, shown)
+    shown = [_shown(values[:frames, REACTION_ATTRIBUTES], spoken, clip.fps) for values in maps]
+    appropriate = Reactions(prepared, pair.appropriate, fps)
+    entry = Entry(clip, reactions, appropriate, spoken, np.array(shown, np.float32))
+    return entry, max(clip.frames, *lengths) - frames
 
 
-def _tree_fps(files: ClipFiles, clip: SpeakerClip) -> float:
-    """The frame rate of a tree's faces, which only the length of the speaker's sound tells.
+def subjects_of(
+    utterances: Sequence[Utterance], source: PriorSource
+) -> tuple[tuple[Prior, ...], ...]:
+    """Of each utterance the subjects that a run would choose from.
 
-    A reaction has no sound, and need not be as long as the speaker's clip. The model's own rate
-    or a whole number is taken where the face then ends with the clip, but for a few frames.
+    Raises:
+        UsageError: the source cannot be used.
     """
-    if not files.faces:
-        return clip.fps
-    frames = read_face(files.faces[0]).frames
-    implied = frames * clip.fps / clip.frames
-    near = max(FRAME_TOLERANCE, FRAME_TOLERANCE_SHARE * clip.frames)
-    for rate in (clip.fps, float(round(implied))):
-        if rate and abs(frames * clip.fps / rate - clip.frames) <= near:
-            return rate
-    return implied
+    return tuple(source.priors([u.text for u in utterances])) if utterances else ()
 
 
-def _on_grid(files: ReactionFiles, rate: float, fps: float) -> tuple[Array, Array]:
-    """A real reaction, taken from `rate` to the model's frames where they differ."""
-    attributes, coefficients = read_reaction(files)
-    if rate == fps:
-        return attributes, coefficients
-    seconds = len(attributes) / rate
-    frames = max(1, round(seconds * fps))
-    face, _ = fit_face(Face(coefficients, attributes, rate), fps, frames, seconds, files.attributes)
-    assert face.attributes is not None
-    assert face.coefficients is not None
-    return face.attributes, face.coefficients
+def _without_broken(entries: Sequence[tuple[Pair, Entry]], tree: Tree) -> Iterator[Entry]:
+    """The entries without appropriate reactions of clips that could not be read."""
+    read = {files for pair, _ in entries for files in pair.reactions}
+    broken = {files for pair in tree.pairs for files in pair.reactions} - read
+    for pair, entry in entries:
+        if broken.isdisjoint(pair.appropriate):
+            yield entry
+            continue
+        whole = [files for files in pair.appropriate if files not in broken]
+        yield replace(entry, appropriate=entry.appropriate.of(whole))
 
 
-def _cut(pairs: Sequence[tuple[Array, Array]], frames: int) -> list[tuple[Array, Array]]:
-    return [(attributes[:frames], coefficients[:frames]) for attributes, coefficients in pairs]
+def _length_notes(cut: Sequence[tuple[str, int]]) -> list[str]:
+    if not cut:
+        return []
+    worst, most = max(cut, key=lambda each: each[1])
+    return [
+        f"{len(cut)} pairs differ in length and are cut to the shorter, "
+        f"by {most} frames at most ({worst})"
+    ]
 
 
 def _shown(attributes: Array, spoken: Sequence[Utterance], fps: float) -> list[tuple[float, float]]:
@@ -168,12 +297,12 @@ def _shown(attributes: Array, spoken: Sequence[Utterance], fps: float) -> list[t
     frames = len(attributes)
     starts = [0, *(round(u.start * fps) for u in spoken[1:])]
     ends = [*starts[1:], frames]
-    found: list[tuple[float, float]] = []
+    shown: list[tuple[float, float]] = []
     for start, end in zip(starts, ends, strict=True):
         first = max(0, min(start, frames - LEAST_SPAN))
         prior = reaction_prior(attributes[first : max(end, first + LEAST_SPAN)])
-        found.append((prior.polarity, prior.intensity))
-    return found
+        shown.append((prior.polarity, prior.intensity))
+    return shown
 
 
 def stream(clip: SpeakerClip, name: str) -> Array | None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mreactor_ref.cli import data
-from mreactor_ref.data.mars import read_mars
+from mreactor_ref.data.trees import read_tree
 
 HEAVY = ("torch", "numpy", "scipy", "transformers", "accelerate", "rich")
 
@@ -42,7 +42,7 @@ def test_simulate_writes_a_tree_that_training_reads(tmp_path: Path):
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"Wrote 4 sessions to {tmp_path / 'new' / 'data'}" in result.stdout
     for split, count in (("train", 2), ("val", 1), ("test", 1)):
-        sessions = read_mars(tmp_path / "new" / "data", split)
+        sessions = read_tree(tmp_path / "new" / "data", split).pairs
         assert len(sessions) == count
         assert {len(session.reactions) for session in sessions} == {3}
         for session in sessions:
@@ -116,7 +116,8 @@ def test_debug_shows_the_traceback(tmp_path: Path):
 def test_help_imports_nothing_heavy(call: str, tmp_path: Path):
     program = f"""
 import sys
-from mreactor_ref.cli import data, train
+from mreactor_ref.cli import data
+from mreactor_ref.train_cli import train
 try:
     {call}
 except SystemExit as end:

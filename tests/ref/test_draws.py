@@ -16,16 +16,15 @@ from mreactor_ref.data.draws import (
     LEAST_DEVIATION,
     Draws,
     DropRates,
-    moments,
+    Moments,
     motion_energy,
     statistics,
-    with_subjects,
 )
-from mreactor_ref.data.dyads import Dyad
+from mreactor_ref.data.dyads import Dyad, subjects_of
 from mreactor_ref.emotion.priors import EMOTION_AFFECT, Prior
 from mreactor_ref.model import Batch
 from mreactor_ref.signals import EMOTIONS, NO_EMOTION, STREAMS, SpeakerClip, Utterance
-from mreactor_ref.train import loader
+from mreactor_ref.training_run import loader
 
 CONFIG = small_config()
 NOTHING = DropRates(stream=0, face=0, prior=0, smoothness=0, everything=0)
@@ -226,12 +225,16 @@ def spoken(dyad: Dyad, shown: Sequence[tuple[float, float]]) -> Dyad:
     return replace(dyad, clip=replace(dyad.clip, utterances=said), spoken=said, shown=many)
 
 
+def explained(dyad: Dyad, source: Told) -> Dyad:
+    return replace(dyad, subjects=subjects_of(dyad.clip.utterances, source))
+
+
 GLOOMY, SUNNY = Prior("Loss", "sadness", -0.8, 0.6), Prior("Success", "happiness", 0.8, 0.7)
 
 
 def test_the_prior_of_a_reaction_is_the_subject_that_explains_it_best():
     source = Told(GLOOMY, SUNNY)
-    dyad = with_subjects(spoken(made_up(16), [(-0.6, 0.7), (0.5, 0.6)]), source)
+    dyad = explained(spoken(made_up(16), [(-0.6, 0.7), (0.5, 0.6)]), source)
     assert source.asked == ["one", "two"]
     parts = draws([dyad], last=300)
     told = np.array([[-0.8] * 8 + [0.8] * 8, [0.2] * 8 + [0.4] * 8]).T  # (T, 2)
@@ -249,13 +252,12 @@ def test_the_prior_of_a_reaction_is_the_subject_that_explains_it_best():
 
 def test_a_clip_without_words_has_no_subjects():
     source = Told(GLOOMY)
-    dyad = made_up()
-    assert with_subjects(dyad, source) is dyad
+    assert subjects_of(made_up().clip.utterances, source) == ()
     assert source.asked == []
 
 
 def test_a_hidden_prior_is_nothing_at_all():
-    dyad = with_subjects(spoken(made_up(16), [(0.5, 0.7)] * 2), Told(SUNNY))
+    dyad = explained(spoken(made_up(16), [(0.5, 0.7)] * 2), Told(SUNNY))
     item = draws([dyad], drop=replace(NOTHING, prior=1.0))[0]
     assert (item["emotion"] == NO_EMOTION).all()
     assert not item["affect"].any()
@@ -291,7 +293,6 @@ def test_a_calmer_reaction_is_smoother():
 
 
 def test_statistics_are_those_of_all_frames():
-    rng = np.random.default_rng(0)
     parts = [made_up(30, seed=1), made_up(50, reactions=2, seed=2)]
     stats = statistics(parts, CONFIG)
     for name in STREAMS:
@@ -306,7 +307,20 @@ def test_statistics_are_those_of_all_frames():
     np.testing.assert_allclose(stats.reaction[1], reactions.std(axis=0), rtol=1e-4)
     energies = [motion_energy(r, stats.reaction[1]) for d in parts for r in d.reactions]
     assert stats.smoothness == pytest.approx((np.mean(energies), max(np.std(energies), 0.01)))
-    assert moments([rng.normal(5, 2, (4000, 3))])[0] == pytest.approx([5, 5, 5], abs=0.2)
+
+
+def test_moments_are_those_of_all_pieces_together(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "BLOCK", 7)
+    frames = np.random.default_rng(0).normal(1000, 2, (100, 3))  # far from 0: no plain squares
+    moments = Moments()
+    for piece in np.split(frames, (1, 4, 50)):
+        moments.add(piece)
+    mean, deviation = moments.result(3)
+    np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(deviation, frames.std(axis=0), rtol=1e-6)
+    assert mean.dtype == deviation.dtype == np.float32
+    nothing = Moments().result(2)
+    assert [x.tolist() for x in nothing] == [[0, 0], [1, 1]]
 
 
 def test_what_never_moves_or_is_not_there_can_be_standardised():

@@ -12,19 +12,23 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from fakes.models import small_config
+from fakes.trees import mars_tree
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mreactor_ref import train as training
+from mreactor_ref import objective, training_run
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import load_checkpoint, read_metadata
-from mreactor_ref.cli import train as command
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.data.draws import statistics
 from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import UsageError
-from mreactor_ref.train import TrainOptions, choose_config, learning_rate_factor, train
+from mreactor_ref.objective import learning_rate_factor
+from mreactor_ref.train import train
+from mreactor_ref.train_cli import train as command
+from mreactor_ref.train_options import TrainOptions, choose_config
+from mreactor_ref.training_run import TrainingError, TrainingRun
 
 CONFIG = small_config(layers=1)
 
@@ -42,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
-    monkeypatch.setattr(training, "WARMUP_STEPS", 2)
+    monkeypatch.setattr(objective, "WARMUP_STEPS", 2)
 
 
 @pytest.fixture
@@ -122,15 +126,15 @@ def test_what_is_saved_is_the_moving_average(
     options: TrainOptions, monkeypatch: pytest.MonkeyPatch
 ):
     weights: list[dict[str, Tensor]] = []
-    step = training._Run.step
+    step = TrainingRun.step
 
-    def recorded(run: training._Run, item: dict[str, Tensor]):
-        losses = step(run, item)
+    def recorded(run: TrainingRun, number: int, parts: list[training_run.Part]):
+        losses = step(run, number, parts)
         model = run.accelerator.unwrap_model(run.objective).model
         weights.append({name: x.detach().clone() for name, x in model.named_parameters()})
         return losses
 
-    monkeypatch.setattr(training._Run, "step", recorded)
+    monkeypatch.setattr(TrainingRun, "step", recorded)
     path = train(CONFIG, replace(options, steps=5, ema_decay=0.7, learning_rate=0.02))
     saved = load_file(path)
     assert len(weights) == 5
@@ -226,6 +230,126 @@ def test_an_output_below_a_file(options: TrainOptions, tmp_path: Path):
         train(CONFIG, replace(options, output=tmp_path / "file" / "run"))
 
 
+@pytest.mark.parametrize("step", [2, 6])
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch, step: int
+):
+    forward, calls = objective.Objective.forward, [0]
+
+    def broken(self: objective.Objective, item: dict, timestep: Tensor, noise: Tensor):
+        losses = forward(self, item, timestep, noise)
+        calls[0] += torch.is_grad_enabled()
+        return replace(losses, total=losses.total * (math.nan if calls[0] == step else 1))
+
+    monkeypatch.setattr(objective.Objective, "forward", broken)
+    with pytest.raises(TrainingError) as caught:
+        train(CONFIG, options)
+    path = options.output / "model.safetensors"
+    assert caught.value.exit_code == 1
+    assert f"stopped at step {step}: the loss is nan" in str(caught.value)
+    assert "the clips: train/session-000" in str(caught.value)
+    if step == 2:
+        assert "nothing was saved" in str(caught.value)
+        assert not path.exists()
+        return
+    assert f"{path} is of step 4" in str(caught.value)
+    assert all(x.isfinite().all() for x in load_file(path).values())
+    monkeypatch.setattr(objective.Objective, "forward", forward)
+    resumed = load_file(train(CONFIG, options, resume=True))
+    whole = load_file(train(CONFIG, replace(options, output=options.output.parent / "whole")))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_that_diverges_stops_before_it_saves(options: TrainOptions, tmp_path: Path):
+    """Its weights become infinite in the last step before it is validated."""
+    wild = replace(options, learning_rate=1e30, steps=40, validate_every=20)
+    with pytest.raises(TrainingError, match=r"stopped at step \d+: .*nothing was saved"):
+        train(CONFIG, wild)
+    assert not (options.output / "model.safetensors").exists()
+    last = replace(wild, output=tmp_path / "last", steps=1, validate_every=1)
+    with pytest.raises(TrainingError, match=r"step 1: the loss on held-out data is (nan|inf)"):
+        train(CONFIG, last)
+    assert not (last.output / "model.safetensors").exists()
+
+
+def test_the_best_weights_are_kept_beside_the_last(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+):
+    values = iter((0.5, 0.3, 0.4, 0.2))
+    monkeypatch.setattr(training_run, "validate", lambda *_: next(values))
+    path = train(CONFIG, replace(options, steps=6, validate_every=2))
+    best = options.output / "best.safetensors"
+    notes = [json.loads(read_metadata(p)["training"]) for p in (best, path)]
+    assert [(n["step"], n["val/generation"]) for n in notes] == [(4, 0.3), (6, 0.4)]
+    train(CONFIG, replace(options, steps=8, validate_every=2), resume=True)
+    assert json.loads(read_metadata(best)["training"])["step"] == 8
+
+
+def test_gradients_add_up_to_those_of_one_batch(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+):
+    """Without the contrastive losses, which compare the clips of a batch, and with fixed noise."""
+
+    def same_noise(item: dict[str, Tensor], train_steps: int) -> tuple[Tensor, Tensor]:
+        target = item["target"]
+        noise = target.new_ones(target.shape) * target.mean(dim=(2, 3), keepdim=True)
+        return torch.full(target.shape[:2], train_steps // 2), noise
+
+    monkeypatch.setattr(training_run, "random_step", same_noise)
+    config = replace(CONFIG, fine_weight=0.0, coarse_weight=0.0, mask_weight=0.0)
+    whole = replace(options, steps=2, validate_every=2, max_grad_norm=1e9)
+    parts = replace(whole, batch_size=2, accumulate=2, output=options.output.parent / "parts")
+    for chosen in (whole, parts):
+        train(config, chosen)
+    losses = [column(chosen.output, "train/generation") for chosen in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    moments = [
+        torch.load(c.output / "state" / "optimizer.bin", weights_only=True)["state"]
+        for c in (whole, parts)
+    ]
+    for name, state in moments[0].items():
+        torch.testing.assert_close(
+            state["exp_avg"], moments[1][name]["exp_avg"], rtol=2e-3, atol=1e-7
+        )
+
+
+def test_an_accumulating_run_resumes_bit_for_bit(options: TrainOptions, tmp_path: Path):
+    options = replace(options, steps=4, batch_size=2, accumulate=2, validate_every=2, workers=1)
+    broken = replace(options, output=tmp_path / "broken", workers=0)
+    whole = load_file(train(CONFIG, options))
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, broken, report=stop_at(3))
+    resumed = load_file(train(CONFIG, broken, resume=True))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_tells_what_its_data_lacks_and_how_fast_it_was(
+    options: TrainOptions, folder: Path, tmp_path: Path
+):
+    mars = mars_tree(tmp_path / "mars", {"session0": [(90, 90), (90, 40)]}, fps=25.0)
+    mars_tree(mars, {"session0": [(80, 80)]}, "val", fps=25.0)
+    lines: list[str] = []
+    train(CONFIG, replace(options, data=mars, steps=1, fps=25.0), say=lines.append)
+    assert lines[0].startswith("train: left out 1 of 2")
+    assert any(line.startswith("train: no clip has words") for line in lines)
+    assert lines[-1].startswith("train: ")
+    assert lines[-1].endswith(" frames a second")
+    lines.clear()
+    train(CONFIG, replace(options, output=tmp_path / "b", steps=1), say=lines.append)
+    assert len(lines) == 1
+
+
+def test_the_model_is_compiled_where_that_is_asked_for(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+):
+    compiled: list[objective.Objective] = []
+    monkeypatch.setattr(objective.Objective, "compile", lambda self: compiled.append(self))
+    train(CONFIG, replace(options, steps=1))
+    assert not compiled
+    train(CONFIG, replace(options, output=options.output.parent / "b", steps=1, compile=True))
+    assert len(compiled) == 1
+
+
 def test_configs_are_chosen_by_name_and_changed():
     assert choose_config("mini") == CONFIGS["mini"]
     assert choose_config("base", layers=None, attention=None) == CONFIGS["base"]
@@ -241,7 +365,7 @@ def test_configs_are_chosen_by_name_and_changed():
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(training, "WARMUP_STEPS", 10)
+    monkeypatch.setattr(objective, "WARMUP_STEPS", 10)
     rates = [learning_rate_factor(step, 1000) for step in range(1001)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3], rel=1e-3)
     assert rates[500] == pytest.approx((1 + 0.01) / 2)
@@ -260,13 +384,15 @@ def test_the_command_trains_and_resumes(folder: Path, tmp_path: Path):
     sizes = ("--layers", 1, "--train-batch-size", 2, "--reactions", 1, "--frames", 8)
     given = ("--data", folder / "data", "--output", tmp_path / "run", *sizes)
     result = run(*given, "--max-train-steps", 1, "--attention", "cross", "--seed", 3)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert result.stderr.endswith(" frames a second\n")
     path = tmp_path / "run" / "model.safetensors"
     assert f"Wrote {path}" in result.stdout
     model = load_checkpoint(path)
     assert model.config == replace(CONFIGS["mini"], layers=1, attention="cross")
     refused = run(*given, "--max-train-steps", 1)
     assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: ")
     assert refused.stderr.count("\n") == 1
     assert "add --resume, or another --output" in refused.stderr
     resumed = run(*given, "--max-train-steps", 2, "--attention", "cross", "--resume")
@@ -295,3 +421,55 @@ def test_what_the_command_refuses(
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert not (tmp_path / "run" / "history.jsonl").exists()
+
+
+def options_file(folder: Path, text: str) -> Path:
+    path = folder / "options.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_options_come_from_a_file_and_flags_override_it(folder: Path, tmp_path: Path):
+    text = f"""
+data: {folder / "data"}
+output: {tmp_path / "run"}
+layers: 1
+max-train-steps: 3
+train_batch_size: 2
+gradient-accumulation-steps: 2
+reactions: 1
+frames: 8
+learning-rate: 5.0e-4
+drop-prior: 0.4
+roles: listener,speaker
+log-every: 2
+"""
+    file = options_file(tmp_path, text)
+    result = run("--options", file, "--max-train-steps", 1, "--drop-face", 0)
+    assert result.exit_code == 0, result.output
+    notes = json.loads(read_metadata(tmp_path / "run" / "model.safetensors")["training"])
+    assert (notes["step"], notes["batch_size"], notes["accumulate"]) == (1, 2, 2)
+    assert (notes["learning_rate"], notes["log_every"]) == (5e-4, 2)
+    assert (notes["drop"]["prior"], notes["drop"]["face"], notes["drop"]["stream"]) == (0.4, 0, 0.1)
+    assert notes["roles"] == ["listener", "speaker"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layres: 2", "unknown options: layres"),
+        ("layers: 12", "12 is not in the range"),
+        ("frames: [8, 9]", "frames is [8, 9], no single value"),
+        ("- a\n- b", "holds no options"),
+        ("a: b: c", "cannot be read as YAML"),
+        ("roles: audience", "audience"),
+        ("options: other.yaml", "unknown options: options"),
+    ],
+)
+def test_a_file_of_options_that_is_none(folder: Path, tmp_path: Path, text: str, message: str):
+    file = options_file(tmp_path, text)
+    given = ("--data", folder / "data", "--output", tmp_path / "run")
+    result = run("--options", file, *given)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output

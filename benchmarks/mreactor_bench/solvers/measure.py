@@ -252,7 +252,7 @@ def score(attributes: NDArray[np.float32], dyad: Dyad) -> dict[str, float]:
     """The challenge's measures of one clip's reactions; FRDvs compares clips, and is left out."""
     if dyad.clip.attributes is None:
         raise UsageError("has no attributes, which FRSyn needs", dyad.clip.id)
-    real = [list(dyad.reactions[..., REACTION_ATTRIBUTES])]
+    real = [[r[:, REACTION_ATTRIBUTES] for r in dyad.appropriate or dyad.reactions]]
     return {
         "FRCorr": frcorr([attributes], real),
         "FRDist": frdist([attributes], real),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import ClipFiles, FeatureReader, find_clips
-from mreactor_ref.data.mars import read_mars, read_reaction
+from mreactor_ref.data.pairs import read_reaction
 from mreactor_ref.data.simulated.dataset import write_dataset
+from mreactor_ref.data.trees import read_tree
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.signals import Array, SpeakerClip
 
@@ -58,9 +59,9 @@ def dyads(config: ModelConfig, count: int) -> tuple[list[Scored], str]:
     reader, scored = FeatureReader(config), []
     with tempfile.TemporaryDirectory(prefix="mreactor-parity-") as folder:
         write_dataset(folder, {SPLIT: count}, SEED, config.fps, LISTENERS)
-        for session in read_mars(folder, SPLIT):
-            files = replace(session.speaker, sound=None, words=None) if missing else session.speaker
-            appropriate = tuple(read_reaction(reaction)[0] for reaction in session.reactions)
+        for pair in read_tree(folder, SPLIT).pairs:
+            files = replace(pair.speaker, sound=None, words=None) if missing else pair.speaker
+            appropriate = tuple(read_reaction(reaction)[0] for reaction in pair.reactions)
             scored.append(Scored(reader.read(files)[0], appropriate))
     note = f"the measures' speakers have a face alone: no {', '.join(missing)} on this machine"
     return scored, note if missing else ""
