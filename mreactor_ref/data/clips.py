@@ -14,7 +14,9 @@ from numpy.lib.format import open_memmap
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.features.face import HEADER_ERRORS, Face, fit_face, read_face
+from mreactor_ref.features.face import fit_face, read_face
+from mreactor_ref.features.faces.npy import HEADER_ERRORS
+from mreactor_ref.features.faces.track import Face
 from mreactor_ref.features.grid import at_times, frame_centres
 from mreactor_ref.features.sound import load_sound
 from mreactor_ref.features.words import WORDS_SUFFIXES, Transcript, read_words

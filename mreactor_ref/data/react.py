@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mreactor_ref.data.clips import AUDIO, FACE, MARS_SPEAKER, WORDS, ClipFiles
 from mreactor_ref.data.pairs import Pair, ReactionFiles, whole_reaction
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.features.face import HEADER_ERRORS
+from mreactor_ref.features.faces.npy import HEADER_ERRORS
 
 SOUND, SAID, ATTRIBUTES, COEFFICIENTS = "Audio_files", "Words_files", "Emotion", "3D_FV_files"
 SPEAKER_COLUMN, LISTENER_COLUMN = "speaker_path", "listener_path"
