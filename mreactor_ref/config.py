@@ -27,6 +27,7 @@ class ModelConfig:
         mask_threshold, mask_temperature: theta and the sigmoid's temperature of MPB's masks (C.1).
         contrast_temperature: the temperature of InfoNCE (C.2).
         context: frames that a temporal convolution of the condition sees; odd.
+        listeners: K, codes of listeners (`listeners.Codebook`); 0 is none.
         train_steps: length of the diffusion's noise schedule.
         mask_weight, fine_weight, coarse_weight: what the losses of MPB and HCD count beside eq. 5.
         coefficient_weight: what the coefficients count in eq. 5; the attributes count 1.
@@ -46,6 +47,7 @@ class ModelConfig:
     mask_temperature: float
     contrast_temperature: float
     context: int
+    listeners: int
     train_steps: int
     mask_weight: float
     fine_weight: float
@@ -59,6 +61,8 @@ class ModelConfig:
             raise UsageError(f"layers is {self.layers}, not 1 to {MAX_LAYERS}")
         if self.width % self.heads:
             raise UsageError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.listeners < 0:
+            raise UsageError(f"listeners is {self.listeners}, not at least 0")
         if self.context % 2 == 0:
             raise UsageError(f"context is {self.context}, which is not odd")
 
@@ -88,6 +92,7 @@ _PAPER = dict(
     mask_temperature=0.1,
     contrast_temperature=0.07,
     context=25,
+    listeners=16,
     train_steps=1000,
     mask_weight=0.1,
     fine_weight=0.05,

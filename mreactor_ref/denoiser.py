@@ -36,7 +36,7 @@ class Context:
         condition: C (B, T, D).
         keys: of every cross or subject attention, (B, L, T, D).
         values: the same, modulated by the prior of each reaction, (B, S, L, T, D).
-        style: motion smoothness of each reaction, embedded, (B, S, D).
+        style: smoothness and listener of each reaction, embedded, (B, S, D).
     """
 
     condition: Tensor
@@ -89,14 +89,17 @@ class PriorEmbedding(nn.Module):
 
 
 class StyleEmbedding(nn.Module):
-    """Motion smoothness (B, S), in deviations from the training data's mean -> (B, S, D)."""
+    """What holds for the whole of a reaction: how smoothly it moves, and who the listener is."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, listeners: int):
         super().__init__()
         self.hidden, self.out = nn.Linear(1, width), nn.Linear(width, width)
+        self.listener = nn.Embedding(1 + listeners, width)  # the first says nothing
+        nn.init.normal_(self.listener.weight, std=0.1)
 
-    def forward(self, smoothness: Tensor) -> Tensor:
-        return self.out(F.silu(self.hidden(smoothness[..., None])))
+    def forward(self, smoothness: Tensor, listener: Tensor) -> Tensor:
+        """Smoothness (B, S) in deviations from the data's mean, codes (B, S) -> (B, S, D)."""
+        return self.out(F.silu(self.hidden(smoothness[..., None]))) + self.listener(listener)
 
 
 class FeedForward(nn.Module):
@@ -167,7 +170,8 @@ class Denoiser(nn.Module):
         width = config.width
         self.kind = config.attention
         self.null_token = nn.Parameter(torch.randn(width))
-        self.prior, self.smoothness = PriorEmbedding(width), StyleEmbedding(width)
+        self.prior = PriorEmbedding(width)
+        self.style = StyleEmbedding(width, config.listeners)
         self.step = StepEmbedding(config)
         self.embed = nn.Linear(REACTION, width)
         self.context = TemporalContext(width, config.context)
@@ -183,11 +187,17 @@ class Denoiser(nn.Module):
         return [layer.subject for layer in layers if layer.subject is not None]
 
     def make_context(
-        self, condition: Tensor, emotion: Tensor, affect: Tensor, smoothness: Tensor
+        self,
+        condition: Tensor,
+        emotion: Tensor,
+        affect: Tensor,
+        smoothness: Tensor,
+        listener: Tensor,
     ) -> Context:
         """Everything of a clip that no step changes.
 
-        Args: condition (B, T, D), emotion (B, S, T), affect (B, S, T, 2), smoothness (B, S).
+        Args: condition (B, T, D), emotion (B, S, T), affect (B, S, T, 2), smoothness and listener
+            (B, S).
         """
         prior = self.prior(emotion, affect)  # (B, S, T, D)
         attentions = self.subject_attentions()
@@ -196,7 +206,7 @@ class Denoiser(nn.Module):
             values = torch.stack([a.values(condition, prior) for a in attentions], dim=2)
         else:  # self-attention only: the condition is added to the tokens instead
             keys, values = condition[:, None, :0], prior[:, :, None, :0]
-        return Context(condition, keys, values, self.smoothness(smoothness))
+        return Context(condition, keys, values, self.style(smoothness, listener))
 
     def null_outputs(self) -> list[Tensor]:
         """Each layer's attention to the dropped condition, (D) each, whatever the queries.

@@ -40,6 +40,7 @@ class Batch:
         mask: (B, T), true for real frames. Each clip has at least one.
         emotion: (B, S, T) indices into EMOTIONS. affect: (B, S, T, 2), polarity and intensity.
         smoothness: (B, S), in deviations from the training data's mean; 0 is average.
+        listener: (B, S) codes of listeners, 0 to K; 0 says nothing.
     """
 
     sound: Tensor
@@ -51,6 +52,7 @@ class Batch:
     emotion: Tensor
     affect: Tensor
     smoothness: Tensor
+    listener: Tensor
 
 
 class Standard(nn.Module):
@@ -96,6 +98,7 @@ class MReactor(nn.Module):
 
     smoothness_mean: Tensor
     smoothness_std: Tensor
+    listener_shares: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -107,6 +110,8 @@ class MReactor(nn.Module):
         self.reaction = Standard(REACTION)
         self.register_buffer("smoothness_mean", torch.zeros(()))
         self.register_buffer("smoothness_std", torch.ones(()))
+        even = torch.full((config.listeners,), 1 / max(1, config.listeners))
+        self.register_buffer("listener_shares", even)
         self.perception = PerceptionModule(config)
         self.cognition = CognitionModule(config)
         self.denoiser = Denoiser(config)
@@ -130,7 +135,7 @@ class MReactor(nn.Module):
         """Streams and priors -> condition, keys, values and style of every reaction."""
         _, cognition = self.understand(batch)
         return self.denoiser.make_context(
-            cognition.condition, batch.emotion, batch.affect, batch.smoothness
+            cognition.condition, batch.emotion, batch.affect, batch.smoothness, batch.listener
         )
 
     def modulate(self, timestep: Tensor) -> Tensor:
@@ -222,7 +227,7 @@ def training_losses(
     condition = torch.where(dropped[:, None, None], denoiser.null_token, cognition.condition)
     emotion = torch.where(dropped[:, None, None], NO_EMOTION, batch.emotion)
     affect = torch.where(dropped[:, None, None, None], 0.0, batch.affect)
-    context = denoiser.make_context(condition, emotion, affect, batch.smoothness)
+    context = denoiser.make_context(condition, emotion, affect, batch.smoothness, batch.listener)
     clean = denoiser.conditional(noisy, denoiser.step(timestep), context, batch.mask)
     generation = generation_loss(clean, target, batch.mask, config.coefficient_weight)
     fine, coarse = contrastive_losses(model, batch, cognition)

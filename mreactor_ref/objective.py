@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from mreactor_ref.model import Batch, Losses, MReactor, training_losses
-from mreactor_ref.schedule import add_noise
+from mreactor_ref.schedule import add_noise, logsnr_timesteps
 
 WARMUP_STEPS = 200
+LOG_SNR_SHARE = 0.5  # of the timesteps of training, that are even in log-SNR
+LOG_SNR_STEPS = 100  # how finely
 
 
 class Objective(nn.Module):
@@ -37,9 +39,17 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def random_step(item: dict[str, Tensor], train_steps: int) -> tuple[Tensor, Tensor]:
-    """A timestep and noise for each reaction of a batch."""
+    """A timestep and noise for each reaction of a batch.
+
+    Half of the timesteps are even in time, half in log-SNR as a run's are: who listens, and in what
+    mood, is settled in the first hundredth of the schedule, which the first half hardly visits.
+    """
     target = item["target"]
-    timestep = torch.randint(train_steps, target.shape[:2], device=target.device)
+    size, device = target.shape[:2], target.device
+    visited = torch.from_numpy(logsnr_timesteps(LOG_SNR_STEPS, train_steps)).to(device)
+    even = torch.randint(train_steps, size, device=device)
+    as_run = visited[torch.randint(len(visited), size, device=device)]
+    timestep = torch.where(torch.rand(size, device=device) < LOG_SNR_SHARE, as_run, even)
     return timestep, torch.randn_like(target)
 
 

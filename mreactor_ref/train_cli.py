@@ -12,7 +12,7 @@ from mreactor_ref.errors import UsageError
 from mreactor_ref.tree_options import SETTINGS, tree_options
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-DROPS = ("stream", "face", "prior", "smoothness", "everything")
+DROPS = ("stream", "face", "prior", "smoothness", "listener", "everything")
 RATE = click.FloatRange(0, 1)
 
 
@@ -81,16 +81,17 @@ def read_options(path: Path) -> dict[str, Any]:
     default=1,
     help="Batches whose gradients add up to one step.",
 )
-@click.option("--reactions", type=click.IntRange(1), default=3, help="Reactions of each clip.")
-@click.option("--frames", type=click.IntRange(8), default=96, help="Frames of a window.")
+@click.option("--reactions", type=click.IntRange(1), default=2, help="Reactions of each clip.")
+@click.option("--frames", type=click.IntRange(8), default=128, help="Frames of a window.")
 @click.option("--learning-rate", type=click.FloatRange(0), default=1e-3, help="At its highest.")
 @click.option("--weight-decay", type=click.FloatRange(0), default=0.01, help="Of AdamW.")
 @click.option("--max-grad-norm", type=click.FloatRange(0), default=1.0, help="Longer is cut.")
 @click.option("--ema-decay", type=RATE, default=0.998, help="Of the moving average.")
-@click.option("--drop-stream", type=RATE, default=0.1, help="How often each stream is hidden.")
-@click.option("--drop-face", type=RATE, default=0.1, help="How often the face is hidden.")
+@click.option("--drop-stream", type=RATE, default=0.15, help="How often each stream is hidden.")
+@click.option("--drop-face", type=RATE, default=0.3, help="How often the face is hidden.")
 @click.option("--drop-prior", type=RATE, default=0.2, help="How often a prior is hidden.")
 @click.option("--drop-smoothness", type=RATE, default=0.5, help="How often it is 0.")
+@click.option("--drop-listener", type=RATE, default=0.1, help="How often it is unknown.")
 @click.option("--drop-everything", type=RATE, default=0.1, help="How often all is hidden.")
 @click.option(
     "--mixed-precision",

@@ -35,8 +35,8 @@ class TrainOptions:
     steps: int = 5000
     batch_size: int = 8
     accumulate: int = 1
-    reactions: int = 3
-    frames: int = 96
+    reactions: int = 2
+    frames: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0

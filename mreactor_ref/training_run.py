@@ -35,7 +35,7 @@ BETAS = (0.9, 0.99)
 # In the folder of a run: the last weights, the best on held-out data, the loss curve.
 CHECKPOINT, BEST, HISTORY = "model.safetensors", "best.safetensors", "history.jsonl"
 STATE, PROGRESS = "state", "progress.json"
-NO_DROPS = DropRates(stream=0, face=0, prior=0, smoothness=0, everything=0)
+NO_DROPS = DropRates(stream=0, face=0, prior=0, smoothness=0, listener=0, everything=0)
 VALIDATION_EXAMPLES = 128
 MOST_NAMED = 8  # clips of a step that failed
 
@@ -52,6 +52,8 @@ def apply_statistics(model: MReactor, stats: Statistics) -> None:
     for name, (mean, std) in stats.streams.items():
         model.standard(name).set(torch.from_numpy(mean), torch.from_numpy(std))
     model.reaction.set(*(torch.from_numpy(x) for x in stats.reaction))
+    if stats.listeners is not None:
+        model.listener_shares.copy_(torch.from_numpy(stats.listeners.shares))
     model.smoothness_mean.fill_(stats.smoothness[0])
     model.smoothness_std.fill_(stats.smoothness[1])
 

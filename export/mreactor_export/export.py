@@ -144,6 +144,7 @@ def _info(model: str, network: MReactor, sha256: str, options: ExportOptions) ->
         config=network.config,
         checkpoint_sha256=sha256,
         reaction_mean=tuple(network.reaction.mean.tolist()),
+        listener_shares=tuple(network.listener_shares.tolist()),
         reaction_std=tuple(network.reaction.std.tolist()),
         opset=options.graph_opset,
         dtype=options.dtype,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.config import ModelConfig
+from mreactor_ref.data.codes import fit_codes, listener_codes
 from mreactor_ref.data.dyads import Dyad, stream
 from mreactor_ref.emotion.priors import (
     LEAST_INTENSITY,
@@ -16,6 +17,7 @@ from mreactor_ref.emotion.priors import (
     frame_priors,
     nearest_prior,
 )
+from mreactor_ref.listeners import ANYBODY, Codebook
 from mreactor_ref.signals import (
     ATTRIBUTES,
     COEFFICIENTS,
@@ -37,6 +39,7 @@ class Statistics:
     streams: dict[str, tuple[Array, Array]]
     reaction: tuple[Array, Array]
     smoothness: tuple[float, float]
+    listeners: Codebook | None
 
 
 class Moments:
@@ -93,7 +96,8 @@ def statistics(dyads: Iterable[Dyad], config: ModelConfig) -> Statistics:
     of_streams = {
         name: streams[name].result(width) for name, width in zip(STREAMS, widths, strict=True)
     }
-    return Statistics(of_streams, reaction, (float(energies.mean()), deviation))
+    book = fit_codes(dyads, reaction[1], config.listeners) if config.listeners else None
+    return Statistics(of_streams, reaction, (float(energies.mean()), deviation), book)
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,14 @@ class DropRates:
         prior: a reaction's prior.
         smoothness: a reaction's smoothness; it is then 0, so that 0, the default of a run, leaves
             the motion to the model, and other values ask for calmer or livelier than that.
+        listener: a reaction's listener.
     """
 
-    stream: float = 0.1
-    face: float = 0.1
+    stream: float = 0.15
+    face: float = 0.3
     prior: float = 0.2
     smoothness: float = 0.5
+    listener: float = 0.1
     everything: float = 0.1
 
 
@@ -144,15 +150,20 @@ class Draws:
         self.dyads, self.stats, self.drop, self.seed = dyads, stats, drop, seed
         self.first, self.last = first, last
         self.frames, self.reactions = frames, reactions
+        self._found: dict[int, NDArray[np.int64]] = {}  # dyad -> listeners
 
     def __len__(self) -> int:
         return self.last - self.first
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.generic]]:
         rng = self._rng(index)
-        dyad = self.dyads[int(rng.integers(len(self.dyads)))]
+        number = int(rng.integers(len(self.dyads)))
+        dyad = self.dyads[number]
         length = dyad.frames
-        start = int(rng.integers(max(1, length - self.frames + 1)))
+        # Half a window may lie outside before it is moved in: a clip's first and last frames, which
+        # no run is without, are then in as many windows as the others.
+        half = self.frames // 2
+        start = int(np.clip(rng.integers(-half, length - half), 0, max(0, length - self.frames)))
         window = slice(start, min(start + self.frames, length))
         chosen = rng.choice(
             len(dyad.reactions), self.reactions, replace=len(dyad.reactions) < self.reactions
@@ -169,6 +180,8 @@ class Draws:
         item["emotion"] = self._pad(emotion, axis=1)
         item["affect"] = self._pad(affect, axis=1)
         item["smoothness"] = np.where(unknown, np.float32(0), smoothness)
+        anybody = rng.random(self.reactions) < self.drop.listener
+        item["listener"] = np.where(anybody, ANYBODY, self._codes(number, dyad)[chosen])
         item["dropped"] = np.array(rng.random() < self.drop.everything)
         return item
 
@@ -178,6 +191,12 @@ class Draws:
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, self.first + index))
+
+    def _codes(self, number: int, dyad: Dyad) -> NDArray[np.int64]:
+        """The listener of each reaction of a dyad, (R,), found when first asked for."""
+        if number not in self._found:
+            self._found[number] = listener_codes(dyad, self.stats.listeners)
+        return self._found[number]
 
     def _pad(self, x: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
         widths = [(0, 0)] * x.ndim

@@ -295,7 +295,7 @@ def _length_notes(cut: Sequence[tuple[str, int]]) -> list[str]:
 def _shown(attributes: Array, spoken: Sequence[Utterance], fps: float) -> list[tuple[float, float]]:
     """Polarity and intensity a reaction shows from each utterance's start to that of the next."""
     frames = len(attributes)
-    starts = [0, *(round(u.start * fps) for u in spoken[1:])]
+    starts = [round(u.start * fps) for u in spoken]
     ends = [*starts[1:], frames]
     shown: list[tuple[float, float]] = []
     for start, end in zip(starts, ends, strict=True):

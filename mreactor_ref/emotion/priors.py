@@ -149,8 +149,9 @@ def frame_priors(
 ) -> tuple[NDArray[np.int64], Array]:
     """The priors of `assign` on the frames of a clip.
 
-    A prior holds from the frame in which its utterance starts until the next one starts. The
-    frames before the first have the first. Without utterances: `NO_EMOTION` and zeros.
+    A prior holds from the frame in which its utterance starts until the next one starts. Frames
+    before the first have `NO_EMOTION` and zeros, as all have without utterances: nobody reacts to
+    what is not said yet.
 
     The model's intensity is that above the least of a meaningful subject (tau_3), spread over
     [0, 1]: subjects that pass the filter use the whole range.
@@ -171,13 +172,14 @@ def frame_priors(
     starts = np.floor(np.array([u.start for u in utterances]) * fps + 1e-6)
     order = np.argsort(starts, kind="stable")
     current = np.searchsorted(starts[order], np.arange(frames), side="right") - 1
-    utterance = order[np.maximum(current, 0)]  # (T,)
+    utterance, spoken = order[np.maximum(current, 0)], current >= 0  # (T,)
     emotion = np.array([[EMOTIONS.index(p.emotion) for p in row] for row in assigned], np.int64)
     affect = np.array(
         [[(p.polarity, _above_least(p.intensity)) for p in row] for row in assigned], np.float32
     )
     size = (samples, len(utterances))
-    return emotion.reshape(size)[:, utterance], affect.reshape(*size, 2)[:, utterance]
+    emotion, affect = emotion.reshape(size)[:, utterance], affect.reshape(*size, 2)[:, utterance]
+    return np.where(spoken, emotion, NO_EMOTION), np.where(spoken[:, None], affect, np.float32(0))
 
 
 def _above_least(intensity: float) -> float:

@@ -27,7 +27,7 @@ from mreactor_runtime.tensors import all_graph_specs, graph_specs
 
 MANIFEST = "bundle.json"
 EXPORT_RECORD = "export.json"  # what was asked for; a bundle need not have it
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OPTIMIZATION_LEVELS = (
     *("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"),
     *("ORT_ENABLE_LAYOUT", "ORT_ENABLE_ALL"),
@@ -69,6 +69,7 @@ class BundleInfo:
         checkpoint_sha256: of the checkpoint that the graphs came from.
         defaults: the solver of a run that is not told otherwise.
         reaction_mean, reaction_std: (83) each, from standardised channels to natural units.
+        listener_shares: (K) of each listener's code, from which a run draws.
         opset: of the ONNX files. dtype: "fp32", "mixed", "fp16" or "bf16".
         session: how ONNX Runtime opens the graphs.
         created_by: package -> version.
@@ -79,6 +80,7 @@ class BundleInfo:
     checkpoint_sha256: str
     reaction_mean: tuple[float, ...]
     reaction_std: tuple[float, ...]
+    listener_shares: tuple[float, ...]
     opset: int
     dtype: str = "fp32"
     defaults: Solver = field(default_factory=Solver)
@@ -241,6 +243,7 @@ def _manifest(info: BundleInfo, files: Mapping[str, bytes]) -> dict[str, Any]:
         "onnxruntime": asdict(info.session),
         "reaction_mean": list(info.reaction_mean),
         "reaction_std": list(info.reaction_std),
+        "listener_shares": list(info.listener_shares),
         "opset": info.opset,
         "dtype": info.dtype,
         "files": {
@@ -261,8 +264,9 @@ def _info(manifest: Mapping[str, Any]) -> BundleInfo:
         model_name=model["name"],
         config=config,
         checkpoint_sha256=model["checkpoint_sha256"],
-        reaction_mean=_channels(manifest["reaction_mean"]),
-        reaction_std=_channels(manifest["reaction_std"]),
+        reaction_mean=_numbers(manifest["reaction_mean"], REACTION),
+        reaction_std=_numbers(manifest["reaction_std"], REACTION),
+        listener_shares=_numbers(manifest["listener_shares"], config.listeners),
         opset=manifest["opset"],
         dtype=manifest["dtype"],
         defaults=Solver(**manifest["defaults"]),
@@ -271,9 +275,9 @@ def _info(manifest: Mapping[str, Any]) -> BundleInfo:
     )
 
 
-def _channels(values: Sequence[float]) -> tuple[float, ...]:
-    if len(values) != REACTION:
-        raise ValueError(f"{len(values)} channels, not {REACTION}")
+def _numbers(values: Sequence[float], count: int) -> tuple[float, ...]:
+    if len(values) != count:
+        raise ValueError(f"{len(values)} numbers, not {count}")
     return tuple(float(value) for value in values)
 
 

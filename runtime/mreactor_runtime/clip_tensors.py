@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mreactor_ref.config import ModelConfig
@@ -20,6 +21,7 @@ def encoder_inputs(
     priors: Sequence[Sequence[Prior]],
     length: int,
     smoothness: float,
+    listeners: NDArray[np.int64],
     spec: tensors.GraphSpec,
     config: ModelConfig,
 ) -> dict[str, Tensor]:
@@ -29,6 +31,7 @@ def encoder_inputs(
         priors: of each reaction, one an utterance.
         length: in frames, at least the clip's.
         smoothness: of the motion, in deviations from the training data's mean.
+        listeners: the code of each reaction, (S,).
     Raises: ClipError: the clip does not fit the model.
     """
     emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
@@ -38,6 +41,7 @@ def encoder_inputs(
         tensors.EMOTION: _pad(torch.as_tensor(emotion)[None], 2, length),
         tensors.AFFECT: _pad(torch.as_tensor(affect)[None], 2, length),
         tensors.SMOOTHNESS: torch.full((1, len(priors)), smoothness),
+        tensors.LISTENER: torch.as_tensor(listeners)[None],
     }
     inputs = {}
     for tensor in spec.inputs:

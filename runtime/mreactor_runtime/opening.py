@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
 from mreactor_ref.files import sha256_of
 from mreactor_ref.schedule import Solver
+from mreactor_ref.signals import Array
 from mreactor_runtime.bundle import MANIFEST, bundle_for, open_bundle
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import (
@@ -54,6 +56,7 @@ class ModelFacts:
     Attributes:
         name: as it was asked for. sha256: of its checkpoint.
         reaction_mean, reaction_std: (83) float32, from standardised channels to natural units.
+        listener_shares: (K) of each listener's code, from which a run draws.
         dtype: one of DTYPES, that the steps of sampling are computed in.
         graphs_sha256: SHA-256 of all ONNX files of a bundle; None where the checkpoint itself runs.
         defaults: of the solver.
@@ -64,6 +67,7 @@ class ModelFacts:
     config: ModelConfig
     reaction_mean: Tensor
     reaction_std: Tensor
+    listener_shares: Array
     dtype: str = FP32
     graphs_sha256: str | None = None
     defaults: Solver = field(default_factory=Solver)
@@ -231,6 +235,7 @@ def _open_torch(
         config=network.config,
         reaction_mean=network.reaction.mean.clone(),
         reaction_std=network.reaction.std.clone(),
+        listener_shares=network.listener_shares.numpy(force=True).copy(),
         dtype=dtype,
     )
     if own_kernels:
@@ -265,6 +270,7 @@ def _open_bundle(
         config=info.config,
         reaction_mean=torch.tensor(info.reaction_mean, dtype=torch.float32),
         reaction_std=torch.tensor(info.reaction_std, dtype=torch.float32),
+        listener_shares=np.array(info.listener_shares, np.float32),
         dtype=info.dtype,
         graphs_sha256=bundle.graphs_sha256,
         defaults=info.defaults,

@@ -25,6 +25,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError
+from mreactor_ref.listeners import draw_codes
 from mreactor_ref.model import to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.schedule import Solver, SolverTable
@@ -161,7 +162,7 @@ class Reactor:
         ready: list[_Ready] = []
         for number, (clip, priors_of_clip) in enumerate(zip(clips, priors, strict=True)):
             try:
-                encoded = self._encode(clip, priors_of_clip, sampling.smoothness)
+                encoded = self.encode(clip, priors_of_clip, sampling)
             except ClipError as error:
                 results[number] = error
             else:
@@ -213,10 +214,12 @@ class Reactor:
             self._tables[key] = table, outputs[tensors.MODULATION]
         return self._tables[key]
 
-    def _encode(self, clip: SpeakerClip, priors: Priors, smoothness: float) -> dict[str, Tensor]:
+    def encode(self, clip: SpeakerClip, priors: Priors, sampling: Sampling) -> dict[str, Tensor]:
         """The denoiser's inputs that depend on the clip, mask included, padded to its bucket."""
         spec, length = self._specs[tensors.ENCODER], bucket(clip.frames)
-        inputs = encoder_inputs(clip, priors, length, smoothness, spec, self.config)
+        shares = self.model.listener_shares
+        codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
+        inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
         inputs = {name: value.to(self.engine.device) for name, value in inputs.items()}
         encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}

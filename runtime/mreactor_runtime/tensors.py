@@ -25,6 +25,7 @@ ATTENTION = "attention"  # of one layer, for parity and kernel work; no run need
 
 # Names of tensors; those of the speaker's streams are `signals.STREAMS`.
 PRESENT, MASK, EMOTION, AFFECT, SMOOTHNESS = "present", "mask", "emotion", "affect", "smoothness"
+LISTENER = "listener"
 CONDITION, KEYS, VALUES, STYLE = "condition", "keys", "values", "style"
 TIMESTEP, MODULATION = "timestep", "modulation"
 NOISY, GUIDANCE, CLEAN = "noisy", "guidance", "clean"
@@ -120,6 +121,7 @@ def graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
             TensorSpec(EMOTION, ("B", "S", "T"), "int64", 0, len(EMOTIONS) - 1),
             _float(AFFECT, "B", "S", "T", AFFECT_WIDTH, low=-1, high=1),
             _float(SMOOTHNESS, "B", "S", low=-LARGEST_SMOOTHNESS, high=LARGEST_SMOOTHNESS),
+            TensorSpec(LISTENER, ("B", "S"), "int64", 0, config.listeners),
         ),
         outputs=(*encoded, style),
     )

@@ -109,7 +109,7 @@ ONNX_GRAPHS = {
 encoder (float[B,T,{MFCC_WIDTH}] sound, float[B,T,{MINILM_WIDTH}] words,
     float[B,T,{COEFFICIENTS}] coefficients, float[B,T,{ATTRIBUTES}] attributes,
     float[B,4] present, bool[B,T] mask, int64[B,S,T] emotion, float[B,S,T,2] affect,
-    float[B,S] smoothness) => (float[B,T,{WIDTH}] condition, float[B,1,T,{WIDTH}] keys,
+    float[B,S] smoothness, int64[B,S] listener) => (float[B,T,{WIDTH}] condition, float[B,1,T,{WIDTH}] keys,
     float[B,S,1,T,{WIDTH}] values, float[B,S,{WIDTH}] style)
 <int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[1] two = {{2}}, int64[1] width = {{{WIDTH}}},
     int64[1] last = {{-1}}, float[{WIDTH}] ones = {{{", ".join(["1"] * WIDTH)}}}>
@@ -180,12 +180,15 @@ def bundle_info(sha256: str = "0" * 64) -> BundleInfo:
         checkpoint_sha256=sha256,
         reaction_mean=(0.0,) * REACTION,
         reaction_std=(1.0,) * REACTION,
+        listener_shares=(1 / CONFIG.listeners,) * CONFIG.listeners,
         opset=20,
     )
 
 
 def fake_model() -> ModelFacts:
-    return ModelFacts("fake", "0" * 64, CONFIG, torch.zeros(REACTION), torch.ones(REACTION))
+    shares = np.full(CONFIG.listeners, 1 / CONFIG.listeners, np.float32)
+    channels = torch.zeros(REACTION), torch.ones(REACTION)
+    return ModelFacts("fake", "0" * 64, CONFIG, *channels, shares)
 
 
 def tiny_network(seed: int = 0) -> MReactor:

@@ -54,4 +54,5 @@ def random_batch(
         emotion=torch.randint(1, len(EMOTIONS), (clips, reactions, frames), generator=g),
         affect=torch.rand(clips, reactions, frames, 2, generator=g),
         smoothness=normal(clips, reactions),
+        listener=torch.randint(1, config.listeners + 1, (clips, reactions), generator=g),
     )

@@ -27,7 +27,7 @@ from mreactor_ref.signals import EMOTIONS, NO_EMOTION, STREAMS, SpeakerClip, Utt
 from mreactor_ref.training_run import loader
 
 CONFIG = small_config()
-NOTHING = DropRates(stream=0, face=0, prior=0, smoothness=0, everything=0)
+NOTHING = DropRates(stream=0, face=0, prior=0, smoothness=0, listener=0, everything=0)
 
 
 def made_up(frames: int = 40, reactions: int = 3, seed: int = 0, clip_frames: int = 0) -> Dyad:
@@ -132,7 +132,9 @@ def near(found: float, rate: float, count: int) -> bool:
 
 
 def test_parts_are_hidden_as_often_as_asked_for():
-    rates = DropRates(stream=0.1, face=0.3, prior=0.2, smoothness=0.6, everything=0.25)
+    rates = DropRates(
+        stream=0.1, face=0.3, prior=0.2, smoothness=0.6, listener=0.4, everything=0.25
+    )
     parts = draws([made_up(6)], last=2500, drop=rates, frames=4)
     items = [parts[i] for i in range(len(parts))]
     hidden = np.array([item["present"] for item in items]) == 0  # (N, 4)
@@ -156,7 +158,7 @@ def test_nothing_and_everything_can_be_hidden():
         assert not item["dropped"]
         assert (item["emotion"] > 0).all()
         assert (item["smoothness"] != 0).all()
-    always = DropRates(stream=1, face=1, prior=1, smoothness=1, everything=1)
+    always = DropRates(stream=1, face=1, prior=1, smoothness=1, listener=1, everything=1)
     for item in map(draws([made_up()], drop=always).__getitem__, range(20)):
         assert not item["present"].any()
         assert item["dropped"]

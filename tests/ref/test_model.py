@@ -59,7 +59,8 @@ def test_the_null_shortcut_is_exact(attention: Attention):
     modulation = model.modulate(torch.tensor([700]))[0]
     condition = denoiser.null_token.expand(2, 11, -1)
     none = torch.full_like(batch.emotion, NO_EMOTION)
-    context = denoiser.make_context(condition, none, 0 * batch.affect, batch.smoothness)
+    style = batch.smoothness, batch.listener
+    context = denoiser.make_context(condition, none, 0 * batch.affect, *style)
     torch.testing.assert_close(
         denoiser.unconditional(noisy, modulation, context.style, batch.mask),
         denoiser.conditional(noisy, modulation, context, batch.mask),
@@ -76,7 +77,7 @@ def test_guidance_zero_ignores_the_speaker_and_one_is_the_conditional_branch():
     config = small_config()
     model, batch = random_model(config), random_batch(config)
     noisy, other = noisy_reactions(batch), random_batch(config, seed=9)
-    other = replace(other, smoothness=batch.smoothness)
+    other = replace(other, smoothness=batch.smoothness, listener=batch.listener)
     zero = denoise(model, batch, noisy, 0.0)
     torch.testing.assert_close(zero, denoise(model, other, noisy, 0.0))
     modulation, context = model.modulate(torch.tensor([700]))[0], model.encode(batch)
@@ -92,7 +93,9 @@ def test_reactions_and_clips_of_a_batch_are_independent():
     fields = vars(batch)
     one_clip = Batch(**{name: x[1:] for name, x in fields.items()})
     torch.testing.assert_close(denoise(model, one_clip, noisy[1:]), together[1:])
-    per_reaction = {name: fields[name][:, 2:] for name in ("emotion", "affect", "smoothness")}
+    per_reaction = {
+        name: fields[name][:, 2:] for name in ("emotion", "affect", "smoothness", "listener")
+    }
     torch.testing.assert_close(
         denoise(model, replace(batch, **per_reaction), noisy[:, 2:]), together[:, 2:]
     )
@@ -108,6 +111,7 @@ def test_a_padded_clip_is_what_it_is_alone():
         "emotion": batch.emotion[1:, :, :7],
         "affect": batch.affect[1:, :, :7],
         "smoothness": batch.smoothness[1:],
+        "listener": batch.listener[1:],
         "present": batch.present[1:],
     }
     streams = ("sound", "words", "coefficients", "attributes", "mask")
@@ -115,7 +119,7 @@ def test_a_padded_clip_is_what_it_is_alone():
     torch.testing.assert_close(padded, denoise(model, Batch(**cut), noisy[1:, :, :7])[0])
 
 
-@pytest.mark.parametrize("field", ["emotion", "affect", "smoothness"])
+@pytest.mark.parametrize("field", ["emotion", "affect", "smoothness", "listener"])
 def test_the_controls_of_a_reaction_change_only_that_reaction(field: str):
     config = small_config()
     model, batch = random_model(config), random_batch(config)
@@ -215,7 +219,9 @@ def test_with_everything_dropped_the_loss_does_not_see_the_speaker():
     batch, noisy = random_batch(config), None
     timestep, dropped = torch.full((2, 3), 500), torch.tensor([True, True])
     noisy, target = noisy_reactions(batch), noisy_reactions(batch, seed=6)
-    other = replace(random_batch(config, seed=9), smoothness=batch.smoothness)
+    other = replace(
+        random_batch(config, seed=9), smoothness=batch.smoothness, listener=batch.listener
+    )
     first, second = (
         training_losses(model, b, target, noisy, timestep, dropped).generation
         for b in (batch, other)

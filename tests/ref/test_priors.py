@@ -140,8 +140,13 @@ def test_frames_have_the_prior_of_their_utterance():
     assert emotion.dtype == np.int64
     assert affect.shape == (2, 12, 2)
     assert affect.dtype == np.float32
-    names = [[EMOTIONS[index] for index in row] for row in emotion]
-    assert names == [["joy"] * 7 + ["fear"] * 5, ["hope"] * 7 + ["joy"] * 5]
+    names, none = [[EMOTIONS[index] for index in row] for row in emotion], EMOTIONS[NO_EMOTION]
+    # Nobody reacts to what is not said yet.
+    assert names == [
+        [none] * 3 + ["joy"] * 4 + ["fear"] * 5,
+        [none] * 3 + ["hope"] * 4 + ["joy"] * 5,
+    ]
+    assert not affect[:, :3].any()
     np.testing.assert_allclose(affect[0, 6], np.float32([0.7, 0.2]), rtol=1e-6)
     np.testing.assert_allclose(affect[0, 7], np.float32([-0.8, 0.8]), rtol=1e-6)
 

@@ -165,8 +165,8 @@ def test_a_file_that_is_not_listed_is_named(folder):
         "[]",
         "{}",
         "[" * 100_000,
-        '{"schema_version": 3}',
-        '{"schema_version": 3, "model": {"config": 3}}',
+        '{"schema_version": 4}',
+        '{"schema_version": 4, "model": {"config": 3}}',
     ],
 )
 def test_a_broken_manifest_is_an_integrity_error(folder, manifest):
@@ -204,8 +204,8 @@ def test_another_schema_or_table_says_to_export_again(folder):
     rewrite(folder, graphs={})
     with pytest.raises(IntegrityError, match=r"not those of this version.*export it again"):
         open_bundle(folder)
-    rewrite(folder, schema_version=4)
-    with pytest.raises(UsageError, match="schema version is 4, not 3"):
+    rewrite(folder, schema_version=5)
+    with pytest.raises(UsageError, match="schema version is 5, not 4"):
         open_bundle(folder)
     (folder / "bundle.json").write_text('{"schema_version": 1}')  # the first had no hash
     with pytest.raises(UsageError, match=r"schema version is 1, not 3 \(export it again"):
@@ -216,7 +216,7 @@ def test_another_schema_or_table_says_to_export_again(folder):
 
 def test_a_wrong_number_of_channels_is_found(folder):
     rewrite(folder, reaction_mean=[0.0] * 82)
-    with pytest.raises(IntegrityError, match="82 channels, not 83"):
+    with pytest.raises(IntegrityError, match="82 numbers, not 83"):
         open_bundle(folder)
 
 

@@ -24,6 +24,7 @@ from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.emotion.priors import Prior, assign, frame_priors
 from mreactor_ref.errors import ClipError, IntegrityError, UsageError
 from mreactor_ref.files import sha256_of
+from mreactor_ref.listeners import draw_codes
 from mreactor_ref.model import Batch, to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.sampler import sample
@@ -55,7 +56,8 @@ def onnx_engine() -> OnnxRuntimeEngine:
 def tiny_reactor() -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
-    model = ModelFacts("tiny", "0" * 64, network.config, mean, std)
+    shares = network.listener_shares.numpy().copy()
+    model = ModelFacts("tiny", "0" * 64, network.config, mean, std, shares)
     return Reactor(model, TorchCpuEngine(network), source=TwoSubjects())
 
 
@@ -124,6 +126,7 @@ def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups()
     solver = Solver("ddpm", steps=6, guidance_scale=1.7)
     found = tiny_reactor().generate(clip, Sampling(samples, seed, -1.0, solver))
     network = tiny_network()
+    shares = network.listener_shares.numpy()
     priors = assign(clip.utterances, TwoSubjects(), samples, seed, clip.id)
     emotion, affect = frame_priors(priors, clip.utterances, clip.frames, clip.fps)
     batch = Batch(
@@ -136,6 +139,7 @@ def test_a_real_model_gives_what_the_reference_gives_without_padding_or_groups()
         emotion=torch.tensor(emotion)[None],
         affect=torch.tensor(affect)[None],
         smoothness=torch.full((1, samples), -1.0),
+        listener=torch.tensor(draw_codes(seed, clip.id, range(samples), shares))[None],
     )
     table = solver_table("ddpm", 6, timestep_spacing="logsnr")
 

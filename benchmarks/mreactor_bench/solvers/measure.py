@@ -32,9 +32,8 @@ from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable, noise_scales
 from mreactor_ref.signals import REACTION, REACTION_ATTRIBUTES
 from mreactor_runtime import tensors
-from mreactor_runtime.batching import bucket
-from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.sampling_options import Sampling
 
 PAIRS = 9  # of calls, in turns, from which the price of guidance comes
 CHECKED_CLIPS = 2  # that other ways to the converged solution are tried on
@@ -76,13 +75,9 @@ class CaseRunner:
 
     def encode(self, dyad: Dyad, samples: int, seed: int) -> Encoded:
         """What a step needs of a clip. Raises ClipError: it does not fit the model."""
-        clip, spec = dyad.clip, self._specs[tensors.ENCODER]
+        clip = dyad.clip
         priors = assign(clip.utterances, self.reactor.source, samples, seed, clip.id)
-        length = bucket(clip.frames)
-        inputs = encoder_inputs(clip, priors, length, 0.0, spec, self.reactor.config)
-        inputs = {name: x.to(self.engine.device) for name, x in inputs.items()}
-        encoded = self.engine.run(tensors.ENCODER, inputs)
-        encoded |= {tensors.MASK: inputs[tensors.MASK]}
+        encoded = self.reactor.encode(clip, priors, Sampling(samples, seed))
         needed = [spec.name for spec in self._specs[tensors.CONDITIONAL].inputs]
         kept = {name: encoded[name] for name in needed if name in encoded}
         return Encoded(dyad, kept, samples, seed)

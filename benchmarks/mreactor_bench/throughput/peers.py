@@ -81,7 +81,7 @@ def _rows(batch: Batch) -> Batch:
     samples = batch.emotion.shape[1]
     speaker = ("sound", "words", "coefficients", "attributes", "present", "mask")
     repeated = {name: getattr(batch, name).repeat_interleave(samples, dim=0) for name in speaker}
-    own = ("emotion", "affect", "smoothness")
+    own = ("emotion", "affect", "smoothness", "listener")
     split = {name: getattr(batch, name).flatten(0, 1)[:, None] for name in own}
     return Batch(**repeated, **split)
 
@@ -99,7 +99,7 @@ def _forward(
     condition = torch.where(dropped[:, None, None], denoiser.null_token, cognition.condition)
     emotion = torch.where(dropped[:, None, None], NO_EMOTION, rows.emotion)
     affect = torch.where(dropped[:, None, None, None], 0.0, rows.affect)
-    context = denoiser.make_context(condition, emotion, affect, rows.smoothness)
+    context = denoiser.make_context(condition, emotion, affect, rows.smoothness, rows.listener)
     return denoiser.conditional(noisy, denoiser.step(timestep), context, rows.mask)
 
 

@@ -75,6 +75,7 @@ def make_batch(clips: Sequence[SpeakerClip], samples: int, device: torch.device)
         emotion=to_device(emotion),
         affect=to_device(affect),
         smoothness=torch.zeros(count, samples, device=device),
+        listener=torch.zeros(count, samples, dtype=torch.long, device=device),
     )
 
 

@@ -120,6 +120,7 @@ def with_exports(
             config=weights.config,
             checkpoint_sha256=weights.sha256,
             reaction_mean=tuple(network.reaction.mean.tolist()),
+            listener_shares=tuple(network.listener_shares.tolist()),
             reaction_std=tuple(network.reaction.std.tolist()),
             opset=OPSET,
             dtype=dtype,

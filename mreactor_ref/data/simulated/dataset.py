@@ -22,7 +22,7 @@ from mreactor_ref.data.simulated.speech import MIN_SECONDS, Spoken
 from mreactor_ref.errors import UsageError
 from mreactor_ref.signals import SAMPLE_RATE, Array
 
-GENERATOR = "2"  # version; a change of the bytes is a new one
+GENERATOR = "3"  # version; a change of the bytes is a new one
 SESSIONS = {"train": 480, "val": 60, "test": 60}
 LISTENERS = 5  # of each speaker
 MAX_SECONDS = 16.0  # of a clip; the least is MIN_SECONDS

@@ -238,11 +238,15 @@ def simulate_listener(
 
 
 def _take_tracks(speaker: Speaker, takes: Sequence[Take]) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) polarity and intensity: a take holds until the next utterance starts."""
+    """(T,) polarity and intensity: a take holds until the next utterance starts.
+
+    Before the first one there is nothing to take: polarity 0, the least intensity.
+    """
     frames = len(speaker.tracks.envelope)
     starts = [spoken.utterance.start for spoken in speaker.script]
     current = np.searchsorted(starts, frame_centres(speaker.fps, frames), side="right") - 1
-    of = np.array([(take.polarity, take.intensity) for take in takes])[np.maximum(current, 0)]
+    before = (0.0, LEAST_INTENSITY)
+    of = np.array([before, *((take.polarity, take.intensity) for take in takes)])[current + 1]
     return of[:, 0], of[:, 1]
 
 

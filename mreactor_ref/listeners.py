@@ -1,0 +1,135 @@
+"""Listener codes: who reacts, one of K kinds for the whole of a reaction (the paper's v).
+
+A reaction is one person's from its first frame to its last. What tells listeners apart is how they
+rest and lean and hold their head, so a code is made from a reaction's mean over time, less what the
+speaker explains of it:
+
+    mean      of the 83 channels over the reaction's frames, in deviations of the training data
+    residual  the mean less its ridge regression on the mean of the speaker's face
+    whitened  the residual in its first principal components, each scaled to deviation one
+    code      1 + the nearest of K centroids (k-means); 0 says nothing about the listener
+
+The regression takes out the clip's content: a happy speaker's listeners all smile. So a code that
+is drawn for another speaker asks for a kind of person, not for that clip's mood. Training shows the
+model the code of each target; a run draws one for each reaction, by the shares of the training
+data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mreactor_ref.signals import Array
+
+ANYBODY = 0  # the code that says nothing about the listener
+COMPONENTS = 8  # of the residual that are told apart
+RIDGE = 1.0  # speakers' worth of regularisation
+TRIES = 5  # starts of k-means; the tightest is kept
+GOLDEN = (5**0.5 - 1) / 2  # its multiples fill the unit interval evenly, however many there are
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """How a reaction's code is found, and how often each code is there.
+
+    Attributes:
+        deviation: (83), of the channels in the training data.
+        speaker_mean: (P), of the speakers' summaries: stands for a speaker without a face.
+        regression: (P + 1, 83), from a centred summary and 1 to the expected mean of a reaction.
+        projection: (83, C), from a residual to its whitened components.
+        centroids: (K', C); K' is less than K where there are fewer reactions.
+        shares: (K), of each code in the training data; sums to 1.
+    """
+
+    deviation: Array
+    speaker_mean: Array
+    regression: Array
+    projection: Array
+    centroids: Array
+    shares: Array
+
+    def codes(self, speakers: Array, means: Array) -> NDArray[np.int64]:
+        """The codes of N reactions, (N,) from 1 to K.
+
+        Args:
+            speakers: (N, P) means of the speaker's face; NaN where there is none.
+            means: (N, 83) means of the reactions, natural units.
+        """
+        explained = _design(speakers, self.speaker_mean) @ self.regression
+        points = (means / self.deviation - explained) @ self.projection  # (N, C)
+        distance = np.square(points[:, None] - self.centroids).sum(axis=-1)
+        return distance.argmin(axis=1) + 1
+
+
+def fit_codebook(
+    speakers: Array, means: Array, deviation: Array, count: int, seed: int = 0
+) -> Codebook:
+    """The codebook of a training set, by ridge regression, principal components and k-means.
+
+    Args:
+        speakers: (N, P) means of the speaker's face for each reaction; NaN where there is none.
+        means: (N, 83) means of the reactions. deviation: (83) of the channels.
+        count: K, at least 1.
+    """
+    from scipy.cluster.vq import kmeans2
+
+    known = np.where(np.isnan(speakers), np.float32(0), speakers)
+    speaker_mean = known.sum(axis=0) / np.maximum(1, (~np.isnan(speakers)).sum(axis=0))
+    design, targets = _design(speakers, speaker_mean), means / deviation
+    penalty = RIDGE * np.eye(design.shape[1])
+    penalty[-1, -1] = 0  # of the constant
+    regression = np.linalg.solve(design.T @ design + penalty, design.T @ targets)
+    residual = targets - design @ regression
+    _, scales, axes = np.linalg.svd(residual, full_matrices=False)
+    scales = scales / np.sqrt(len(residual))
+    keep = min(COMPONENTS, int((scales > 1e-6 * max(scales[0], 1e-6)).sum()) or 1)
+    projection = (axes[:keep] / np.maximum(scales[:keep], 1e-6)[:, None]).T
+    points = residual @ projection
+    clusters = min(count, len(np.unique(points, axis=0)))
+    fits = [
+        kmeans2(points, clusters, iter=50, minit="++", rng=np.random.default_rng((seed, i)))
+        for i in range(TRIES)
+    ]
+    centroids = min(fits, key=lambda fit: np.square(points - fit[0][fit[1]]).sum())[0]
+    book = Codebook(
+        deviation=deviation.astype(np.float32),
+        speaker_mean=speaker_mean.astype(np.float32),
+        regression=regression.astype(np.float32),
+        projection=projection.astype(np.float32),
+        centroids=centroids.astype(np.float32),
+        shares=np.zeros(count, np.float32),
+    )
+    counts = np.bincount(book.codes(speakers, means) - 1, minlength=count)
+    return replace(book, shares=(counts / counts.sum()).astype(np.float32))
+
+
+def draw_codes(
+    seed: int, clip_id: str, reactions: Iterable[int], shares: Array
+) -> NDArray[np.int64]:
+    """A code for each reaction of a clip, (S,) from 1 to K, or all ANYBODY where there is none.
+
+    Reaction number r of a clip gets the same code however many reactions there are. The reactions
+    step through the shares by the golden ratio from a start that seed and clip fix, so that any
+    number of them shows as many kinds of listener as it can, each about as often as its share.
+
+    Args: shares: (K), as `Codebook.shares`.
+    """
+    numbers = np.fromiter(reactions, np.int64)
+    if not len(shares):
+        return np.full(len(numbers), ANYBODY, np.int64)
+    text = f"mreactor listeners 1\0{seed:d}\0{clip_id}".encode("utf-8", "surrogatepass")
+    start = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") / 2**64
+    places = (start + GOLDEN * numbers) % 1.0
+    edges = np.cumsum(shares, dtype=np.float64)
+    return np.searchsorted(edges / edges[-1], places, side="right").astype(np.int64) + 1
+
+
+def _design(speakers: Array, speaker_mean: Array) -> NDArray[np.float64]:
+    """(N, P + 1): centred summaries, zeros where there is none, and a column of ones."""
+    centred = np.where(np.isnan(speakers), 0.0, speakers - speaker_mean).astype(np.float64)
+    return np.concatenate([centred, np.ones((len(centred), 1))], axis=1)
