@@ -140,7 +140,43 @@ def reactions(
 
 @evaluate.command(context_settings=SETTINGS)
 @with_options(*MODEL_OPTIONS, *REPORT_OPTIONS)
-def control(
+def control(**options: Any) -> None:
+    """Change nothing but a reaction's prior, and see whether the reaction follows.
+
+    Rank correlations of the reaction's valence with the prior's polarity, and of its motion with
+    the prior's intensity.
+    """
+    from mreactor_bench.control import measure_control
+
+    _study("control", "rank correlation", measure_control, **options)
+
+
+@evaluate.command(context_settings=SETTINGS)
+@with_options(*MODEL_OPTIONS, *REPORT_OPTIONS)
+def identity(**options: Any) -> None:
+    """Tell whether each reaction stays one listener's, on simulated dyads."""
+    from mreactor_bench.identity import measure_identity
+
+    _study("identity", "reactions", measure_identity, **options)
+
+
+@evaluate.command(context_settings=SETTINGS)
+@with_options(*MODEL_OPTIONS, *REPORT_OPTIONS)
+def streams(**options: Any) -> None:
+    """Remove and shift each of the speaker's streams, and see what it does to the reactions.
+
+    Figures are shares of what another seed does.
+    """
+    from mreactor_bench.streams import measure_streams
+
+    _study("streams", "stream", measure_streams, **options)
+
+
+def _study(
+    kind: str,
+    first: str,
+    measure: Callable[..., Any],
+    *,
     data: Path,
     split: str,
     model: str,
@@ -152,21 +188,16 @@ def control(
     output: Path | None,
     debug: bool,
 ) -> None:
-    """Change nothing but a reaction's prior, and see whether the reaction follows.
-
-    Rank correlations of the reaction's valence with the prior's polarity, and of its motion with
-    the prior's intensity.
-    """
+    """Measure something of a model on a tree; print its rows, write its report."""
     with one_line_errors(debug):
-        from mreactor_bench.control import measure_control
         from mreactor_bench.report import markdown
         from mreactor_runtime.reactor import Reactor
 
         reactor = Reactor.open(model, engine, device=device, seed=seed, **solver)
         with progress_bar() as progress:
-            figures = measure_control(reactor, data, split=split, limit=limit, progress=progress)
+            figures = measure(reactor, data, split=split, limit=limit, progress=progress)
         click.echo(f"{figures.clips} clips of {split}")
-        click.echo(markdown(figures.rows, "rank correlation"))
+        click.echo(markdown(figures.rows, first))
         setting = {
             "model": model,
             "checkpoint_sha256": reactor.model.sha256,
@@ -176,7 +207,7 @@ def control(
             "seed": seed,
             "split": split,
         }
-        _write(output, "control", asdict(figures) | {"setting": setting})
+        _write(output, kind, asdict(figures) | {"setting": setting})
 
 
 @evaluate.command(context_settings=SETTINGS)

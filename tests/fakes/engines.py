@@ -109,8 +109,8 @@ ONNX_GRAPHS = {
 encoder (float[B,T,{MFCC_WIDTH}] sound, float[B,T,{MINILM_WIDTH}] words,
     float[B,T,{COEFFICIENTS}] coefficients, float[B,T,{ATTRIBUTES}] attributes,
     float[B,4] present, bool[B,T] mask, int64[B,S,T] emotion, float[B,S,T,2] affect,
-    float[B,S] smoothness, int64[B,S] listener) => (float[B,T,{WIDTH}] condition, float[B,1,T,{WIDTH}] keys,
-    float[B,S,1,T,{WIDTH}] values, float[B,S,{WIDTH}] style)
+    float[B,S] smoothness, int64[B,S] listener) => (float[B,T,{WIDTH}] condition,
+    float[B,1,T,{WIDTH}] keys, float[B,S,1,T,{WIDTH}] values, float[B,S,{WIDTH}] style)
 <int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[1] two = {{2}}, int64[1] width = {{{WIDTH}}},
     int64[1] last = {{-1}}, float[{WIDTH}] ones = {{{", ".join(["1"] * WIDTH)}}}>
 {{
