@@ -208,7 +208,7 @@ def test_another_schema_or_table_says_to_export_again(folder):
     with pytest.raises(UsageError, match="schema version is 5, not 4"):
         open_bundle(folder)
     (folder / "bundle.json").write_text('{"schema_version": 1}')  # the first had no hash
-    with pytest.raises(UsageError, match=r"schema version is 1, not 3 \(export it again"):
+    with pytest.raises(UsageError, match=r"schema version is 1, not 4 \(export it again"):
         open_bundle(folder)
     with pytest.raises(UsageError, match="no bundle"):
         open_bundle(folder.parent)
