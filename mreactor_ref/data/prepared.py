@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from mreactor_ref.data.clips import ClipFiles, FeatureReader
 from mreactor_ref.data.pairs import ReactionFiles, read_reaction
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.face import Face, fit_face
+from mreactor_ref.files import open_whole
 from mreactor_ref.signals import STREAMS, Array, SpeakerClip, Utterance
 
 FEATURES_VERSION = 2  # a change of what features are makes the kept ones stale
@@ -143,23 +143,18 @@ class Prepared:
 
     def _write(self, path: Path, content: Array | bytes) -> None:
         """Write a file whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with open_whole(path) as file:
                 if isinstance(content, bytes):
                     file.write(content)
                 else:
                     np.save(file, content, allow_pickle=False)
-            partial.replace(path)
         except OSError as error:
             raise UsageError(
                 f"features cannot be written: {error.strerror or error}",
                 path.parent,
                 "give another folder, or make room",
             ) from None
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def map_array(path: Path) -> Array:
