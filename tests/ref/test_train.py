@@ -74,16 +74,16 @@ def column(output: Path, name: str) -> list[float]:
 
 def test_a_run_learns_and_writes_what_it_says(options: TrainOptions):
     options = replace(
-        options, steps=60, batch_size=8, learning_rate=0.01, ema_decay=0.8, validate_every=10
+        options, steps=80, batch_size=8, learning_rate=0.01, ema_decay=0.8, validate_every=10
     )
     seen: list[tuple[str, int, int]] = []
     path = train(CONFIG, options, report=lambda *call: seen.append(call))
 
     losses = column(options.output, "train/generation")
-    assert len(losses) == 60
+    assert len(losses) == 80
     assert sum(losses[-15:]) < 0.9 * sum(losses[:15])
     held_out = column(options.output, "val/generation")
-    assert len(held_out) == 6
+    assert len(held_out) == 8
     assert held_out[-1] < 0.8 * held_out[0]  # on sentences that no training clip says
 
     assert path == options.output / "model.safetensors"
@@ -91,7 +91,7 @@ def test_a_run_learns_and_writes_what_it_says(options: TrainOptions):
     assert seen == [
         *(("read train", i, 3) for i in (1, 2, 3)),
         ("read val", 1, 1),
-        *(("train", i, 60) for i in range(1, 61)),
+        *(("train", i, 80) for i in range(1, 81)),
     ]
     first = history(options.output)[0]
     assert list(first) == [
@@ -450,7 +450,7 @@ log-every: 2
     notes = json.loads(read_metadata(tmp_path / "run" / "model.safetensors")["training"])
     assert (notes["step"], notes["batch_size"], notes["accumulate"]) == (1, 2, 2)
     assert (notes["learning_rate"], notes["log_every"]) == (5e-4, 2)
-    assert (notes["drop"]["prior"], notes["drop"]["face"], notes["drop"]["stream"]) == (0.4, 0, 0.1)
+    assert (notes["drop"]["prior"], notes["drop"]["face"], notes["drop"]["stream"]) == (0.4, 0, 0.15)
     assert notes["roles"] == ["listener", "speaker"]
 
 
