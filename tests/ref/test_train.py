@@ -450,7 +450,8 @@ log-every: 2
     notes = json.loads(read_metadata(tmp_path / "run" / "model.safetensors")["training"])
     assert (notes["step"], notes["batch_size"], notes["accumulate"]) == (1, 2, 2)
     assert (notes["learning_rate"], notes["log_every"]) == (5e-4, 2)
-    assert (notes["drop"]["prior"], notes["drop"]["face"], notes["drop"]["stream"]) == (0.4, 0, 0.15)
+    drop = notes["drop"]
+    assert (drop["prior"], drop["face"], drop["stream"]) == (0.4, 0, 0.15)
     assert notes["roles"] == ["listener", "speaker"]
 
 
