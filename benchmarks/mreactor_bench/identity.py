@@ -129,7 +129,7 @@ def measure_identity(
         "generated": _row(changes, smiles),
         "real": _row(
             [poses.changes(_coefficients(dyad, r), fps) for dyad, r in real],
-            [dyad.reactions[:, 0, SMILE].mean() for dyad in dyads],
+            [float(r[0, SMILE]) for dyad in dyads for r in dyad.reactions],
         ),
     }
     return Identity(rows, len(dyads[:limit]))
