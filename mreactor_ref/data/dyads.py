@@ -82,7 +82,7 @@ class CachedReader:
     """
 
     def __init__(self, config: ModelConfig):
-        self.reader = FeatureReader(config)
+        self.reader = FeatureReader(config, strict=True)
         self.encoders = (config.sound_encoder, config.words_encoder, config.fps, FEATURES_VERSION)
 
     def read(self, files: ClipFiles) -> SpeakerClip:
@@ -112,8 +112,7 @@ class CachedReader:
         return clip
 
     def _key(self, files: ClipFiles) -> str:
-        paths = [path for path in (files.sound, files.words, *files.faces) if path is not None]
-        stats = [(str(path.resolve()), path.stat()) for path in paths]
+        stats = [(str(path.resolve()), path.stat()) for path in files.paths]
         parts = [files.id, self.encoders, [(p, s.st_size, s.st_mtime_ns) for p, s in stats]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -83,7 +83,7 @@ def test_either_role_can_speak(tree: Path):
 
 
 def test_ids_are_those_of_a_run_on_the_same_folder(tree: Path):
-    assert [clip.id for clip in find_clips(tree)] == [s.id for s in read_mars(tree, "train")]
+    assert [clip.id for clip in find_clips(tree).clips] == [s.id for s in read_mars(tree, "train")]
 
 
 def test_a_reaction(tree: Path):
