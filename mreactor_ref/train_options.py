@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mreactor_ref.config import CONFIGS, ModelConfig
-from mreactor_ref.data.clips import MARS_SPEAKER
 from mreactor_ref.data.draws import DropRates
+from mreactor_ref.data.layout import MARS_SPEAKER
 from mreactor_ref.errors import UsageError
 
 

@@ -18,7 +18,7 @@ FOLDER = EXAMPLES / "clips"
 @pytest.fixture(scope="module")
 def clips() -> dict[str, tuple[ClipFiles, SpeakerClip]]:
     reader, clips = FeatureReader(CONFIGS["mini"]), {}
-    for files in find_clips(FOLDER):
+    for files in find_clips(FOLDER).clips:
         assert isinstance(files, ClipFiles), files
         clip, warnings = reader.read(files)
         assert not warnings, warnings

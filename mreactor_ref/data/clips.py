@@ -1,81 +1,59 @@
-"""A folder of clips: which files belong together, and their streams on the frame grid."""
+"""Clips: which there are in folders and files, and their streams on the frame grid."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.lib.format import open_memmap
-
 from mreactor_ref.config import ModelConfig
+from mreactor_ref.data.grouping import LONE_TEXT, BadClip, ClipFiles, group, lines_of
+from mreactor_ref.data.inputs import Ignored, look_through
+from mreactor_ref.data.layout import AUDIO, FACE, KNOWN, VIDEO, WORDS
+from mreactor_ref.data.streams import Streams
 from mreactor_ref.errors import ClipError, UsageError
-from mreactor_ref.features.face import fit_face, read_face
-from mreactor_ref.features.faces.npy import HEADER_ERRORS
-from mreactor_ref.features.faces.track import Face
+from mreactor_ref.features.encoded import read_encoded
+from mreactor_ref.features.face import Face
 from mreactor_ref.features.grid import at_times, frame_centres
-from mreactor_ref.features.sound import load_sound
-from mreactor_ref.features.words import WORDS_SUFFIXES, Transcript, read_words
-from mreactor_ref.signals import SAMPLE_RATE, Array, SpeakerClip
+from mreactor_ref.features.sound import read_sound
+from mreactor_ref.features.words import Transcript, read_words
+from mreactor_ref.signals import Array, SpeakerClip
 
 if TYPE_CHECKING:
     import torch
 
     from mreactor_ref.features.encoders import SoundEncoder, WordsEncoder
 
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
-VIDEO = (".mp4", ".mkv", ".webm", ".mov", ".avi")  # only their sound is used
-WORDS = WORDS_SUFFIXES
-FACE = (".npy", ".csv")
-KNOWN = (*AUDIO, *VIDEO, *WORDS, *FACE)
-LONE_TEXT = "a .txt alone is no clip: it needs a sound or a face to last as long as"
-
-# Folders of the known trees that hold files of a clip, and what is read from each.
-MARS_FOLDERS = {
-    "audio": AUDIO,
-    "words": WORDS,
-    "facial-attributes": FACE,
-    "coefficients": FACE,
-}
-MARS_SPEAKER = "speaker"
-REACT_FOLDERS = {"Audio_files": AUDIO, "Words_files": WORDS, "Emotion": FACE, "3D_FV_files": FACE}
-REACT_SETS = ("NoXI", "RECOLA", "UDIVA")
-
 
 @dataclass(frozen=True)
-class ClipFiles:
-    """The files of one clip; `faces` may be one for coefficients and one for attributes.
+class Found:
+    """What was found in the inputs of a run.
 
-    `encoded` are features of the sound that came with it, a row a frame of the face, which are
-    taken where they are of the model's width; `face_fps` the rate of both where a tree tells it.
+    Attributes:
+        clips: sorted by id.
+        ignored: files that belong to no clip; those beside a clip are the clip's own.
     """
 
-    id: str
-    sound: Path | None = None
-    words: Path | None = None
-    faces: tuple[Path, ...] = ()
-    encoded: Path | None = None
-    face_fps: float | None = None
+    clips: tuple[ClipFiles | BadClip, ...]
+    ignored: tuple[Ignored, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for each reason why files are not read."""
+        return lines_of(self.ignored)
 
 
-@dataclass(frozen=True)
-class BadClip:
-    """A clip whose files contradict each other. The run reports it and goes on."""
-
-    id: str
-    error: ClipError
-
-
-def find_clips(folder: str | Path) -> list[ClipFiles | BadClip]:
-    """The clips below a folder, sorted by id.
+def find_clips(inputs: str | Path | Sequence[str | Path]) -> Found:
+    """The clips of folders, searched in depth, and of files.
 
     A clip is the set of files that share a stem, the path without extension relative to the
-    folder. A video is the sound where no sound file has that stem. Hidden and other files are
-    left out, and so is a lone .txt: plain text needs a sound or a face to last as long as.
+    folder. `a.en.srt`, `a.wav.srt`, `a.face.csv` and OpenFace's `processed/a.csv` belong to a sound
+    or video `a`. A video is the sound where no sound file has that stem. Of several files for one
+    thing the better one is taken. A file stands for its clip, so those beside it belong to it too.
+    Hidden files are left out; every other file that is not read is named in the result. A lone .txt
+    is no clip, nor is a json, csv or npy that holds something else, nor what a run has written.
 
     In a MARS tree (`<split>/{audio,words,facial-attributes,coefficients}/speaker/<session>/
     <clip>`) a clip is the speaker's files with the id `<split>/<session>/<clip>`; in a REACT
@@ -83,90 +61,70 @@ def find_clips(folder: str | Path) -> list[ClipFiles | BadClip]:
     leaves that folder out likewise. `words` and `Words_files` are this project's own addition.
     Other files of such a tree are left out.
 
+    Args:
+        inputs: folders, files, and patterns such as `talks/*.wav`. Clips of several folders that
+            would have the same id have the names of their folders before it.
+
     Raises:
-        UsageError: no such folder, or no clip in it.
+        UsageError: an input is not there, or no clip in any.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        there = "is a file, not a folder" if folder.exists() else "there is no such folder"
-        raise UsageError(there, folder, "give the folder that holds the clips")
-    files = [PurePosixPath(path.relative_to(folder).as_posix()) for path in _walk(folder)]
-    in_tree = [(path, place) for path in files if (place := _tree_place(path)) is not None]
-    # a tree holds many other files, such as features of another width, with the same stems
-    placed = in_tree or [(path, path.with_suffix("")) for path in files]
-    stems: dict[str, list[Path]] = {}
-    for path, place in placed:
-        if path.suffix.lower() in KNOWN:
-            stems.setdefault(place.as_posix(), []).append(folder / path)
-    clips = [
-        _clip(id, sorted(paths))
-        for id, paths in sorted(stems.items())
-        if any(path.suffix.lower() != ".txt" for path in paths)
-    ]
+    inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    clips: list[tuple[Path, ClipFiles]] = []
+    ignored: dict[Path, Ignored] = {}
+    for folder in look_through(inputs):
+        grouped, others = group(folder)
+        if folder.named is not None:
+            grouped, others = _of_named(folder.named, grouped, others)
+        clips += [(folder.path, clip) for clip in grouped]
+        ignored |= {entry.path: entry for entry in others}
     if not clips:
-        kinds = (("sound", AUDIO + VIDEO), ("words", WORDS), ("face", FACE))
-        looked = "; ".join(f"{name} {' '.join(suffixes)}" for name, suffixes in kinds)
-        raise UsageError(
-            f"no clips found (looked for {looked})",
-            folder,
-            LONE_TEXT,
-        )
-    return clips
+        raise _no_clips(inputs, list(ignored.values()))
+    return Found(tuple(_unique(clips)), tuple(ignored[path] for path in sorted(ignored)))
 
 
-def find_clip(file: str | Path) -> ClipFiles | BadClip:
-    """The clip of a file: with the files beside it that share its stem, which is the clip's id.
-
-    Raises:
-        UsageError: no such file, or none that a clip can begin with.
-    """
-    file = Path(file)
-    if not file.is_file():
-        raise UsageError("there is no such file", file, "give a clip's file, or a folder of clips")
-    paths = [path for path in file.parent.glob("*") if path.stem == file.stem]
-    paths = sorted(path for path in paths if path.suffix.lower() in KNOWN)
-    if file not in paths or all(path.suffix.lower() == ".txt" for path in paths):
-        raise UsageError(f"is no file of a clip ({' '.join(KNOWN)})", file, LONE_TEXT)
-    return _clip(file.stem, paths)
+def _of_named(
+    named: list[Path], clips: list[ClipFiles], ignored: list[Ignored]
+) -> tuple[list[ClipFiles], list[Ignored]]:
+    """The clips of some files, and those of the files that belong to none."""
+    wanted = set(named)
+    mine = [clip for clip in clips if not wanted.isdisjoint(clip.paths)]
+    return mine, [entry for entry in ignored if entry.path in wanted]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files in depth without the hidden ones; folders that are links count, once."""
-    seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in names if not name.startswith("."))
+def _no_clips(inputs: Sequence[str | Path], ignored: list[Ignored]) -> UsageError:
+    kinds = (("sound", AUDIO + VIDEO), ("words", WORDS), ("face", FACE))
+    looked = "; ".join(f"{name} {' '.join(suffixes)}" for name, suffixes in kinds)
+    where = Path(inputs[0]) if len(inputs) == 1 else None
+    if where is not None and where.is_file():
+        return UsageError(f"is no file of a clip ({' '.join(KNOWN)})", where, LONE_TEXT)
+    seen = "".join(f"; {line}" for line in lines_of(ignored, most=3))
+    return UsageError(f"no clips found (looked for {looked}{seen})", where, LONE_TEXT)
 
 
-def _tree_place(path: PurePosixPath) -> PurePosixPath | None:
-    """The id of a file of a known tree, or None for a file of none."""
-    parts, suffix = path.with_suffix("").parts, path.suffix.lower()
-    for i, (part, following) in enumerate(pairwise(parts[:-1])):
-        if following == MARS_SPEAKER and suffix in MARS_FOLDERS.get(part, ()):
-            return PurePosixPath(*parts[:i], *parts[i + 2 :])
-        if following in REACT_SETS and suffix in REACT_FOLDERS.get(part, ()):
-            return PurePosixPath(*parts[:i], *parts[i + 1 :])
-    return None
+def _unique(clips: list[tuple[Path, ClipFiles]]) -> list[ClipFiles]:
+    """The clips sorted by id, each once, with names of folders before ids that come twice."""
+    files: dict[tuple[Path, ...], tuple[Path, ClipFiles]] = {}
+    for folder, clip in clips:
+        files.setdefault(tuple(path.resolve() for path in clip.paths), (folder, clip))
+    left, done, depth = list(files.values()), list[ClipFiles](), 0
+    while left:
+        ids = [_deeper(clip.id, folder, depth) for folder, clip in left]
+        taken = Counter([*ids, *(clip.id for clip in done)])
+        deepest = depth > max(len(folder.absolute().parts) for folder, _ in left)
+        again: list[tuple[Path, ClipFiles]] = []
+        for id, (folder, clip) in zip(ids, left, strict=True):
+            if taken[id] == 1 or deepest:
+                done.append(replace(clip, id=id))
+            else:
+                again.append((folder, clip))
+        left, depth = again, depth + 1
+    return sorted(done, key=lambda clip: clip.id)
 
 
-def _clip(id: str, paths: list[Path]) -> ClipFiles | BadClip:
-    def of(suffixes: tuple[str, ...]) -> list[Path]:
-        return [path for path in paths if path.suffix.lower() in suffixes]
-
-    sounds, words = of(AUDIO) or of(VIDEO), of(WORDS)
-    for kind, found in (("sounds", sounds), ("files of words", words)):
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
-            error = ClipError(f"{len(found)} {kind} for one clip: {names}", id, "keep one")
-            return BadClip(id, error)
-    return ClipFiles(
-        id, sounds[0] if sounds else None, words[0] if words else None, tuple(of(FACE))
-    )
+def _deeper(id: str, folder: Path, depth: int) -> str:
+    """The id with the names of so many folders before it."""
+    names = folder.absolute().parts[1:]
+    return PurePosixPath(*names[len(names) - depth :], id).as_posix() if depth else id
 
 
 class FeatureReader:
@@ -175,10 +133,25 @@ class FeatureReader:
     Args:
         config: the model, for its frame grid and the names and widths of its encoders.
         device: where encoders that are neural networks run; streams are on the CPU in any case.
+        strict: a file that cannot be read, or does not fit the others, is the clip's error; else
+            the clip goes without it, and a line says so.
+        video_face: reads the face of a video, for clips that have no file of a face; None leaves
+            such clips without a face.
+        transcriber: finds the words of a sound, for clips that have no file of words; None leaves
+            such clips without words.
     """
 
-    def __init__(self, config: ModelConfig, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: torch.device | str = "cpu",
+        *,
+        strict: bool = False,
+        video_face: Callable[[Path], Face] | None = None,
+        transcriber: Callable[[Array], Transcript] | None = None,
+    ):
         self.config, self._device = config, device
+        self._strict, self._video_face, self._transcriber = strict, video_face, transcriber
         self._sound: SoundEncoder | None = None
         self._words: WordsEncoder | None = None
 
@@ -192,44 +165,50 @@ class FeatureReader:
             The clip, and one line for each thing that was handled but should be known.
 
         Raises:
-            ClipError: a file cannot be read, the files do not fit each other, or no frame.
+            ClipError: no file can be read (if strict, one cannot), or no frame.
             UsageError: an encoder cannot be loaded, or is not of the model's width.
         """
-        fps, warnings = self.config.fps, []
+        fps, rate = self.config.fps, files.face_fps or self.config.fps
+        streams = Streams(self._strict, list(files.notes))
         encoded = self._encoded(files)
-        wave = load_sound(files.sound) if files.sound and encoded is None else None
-        faces = [(path, _timed(read_face(path), files.face_fps)) for path in files.faces]
-        duration = None if wave is None else len(wave) / SAMPLE_RATE
+        sound = None if encoded is not None else streams.read("sound", read_sound, files.sound)
+        faces = streams.read_faces(files, self._video_face)
+        duration = None if sound is None else sound.seconds
         if encoded is not None:
-            duration = len(encoded) / (files.face_fps or fps)
+            duration = len(encoded) / rate
         if duration is None and faces:
-            duration = _face_duration(faces[0][1], fps, warnings)
-        transcript = read_words(files.words, duration) if files.words else None
-        if transcript is not None:
-            warnings += transcript.warnings
+            duration = _face_duration(faces[0][1], fps, streams.warnings)
+        transcript = streams.read("words", lambda path: read_words(path, duration), files.words)
+        if transcript is None and sound is not None and self._transcriber is not None:
+            transcript = self._transcriber(sound.wave)
+            streams.warnings += transcript.warnings
         if duration is None:
             duration = transcript.end if transcript else 0.0
         frames = round(duration * fps)
         if frames < 1:
-            raise ClipError(
+            raise streams.error or ClipError(
                 f"lasts {duration:.3f} s, less than a frame at {fps:g} fps", files.id, "remove it"
             )
-        face = _merge(faces, fps, frames, duration, warnings)
+        face = streams.merge(faces, fps, frames, duration)
+        if streams.error and all(
+            stream is None
+            for stream in (sound, encoded, transcript, face.coefficients, face.attributes)
+        ):
+            raise streams.error
         if encoded is not None:
-            rate = files.face_fps or fps
             times = frame_centres(rate, len(encoded))
             encoded = at_times(encoded, times, frame_centres(fps, frames))
         clip = SpeakerClip(
             id=files.id,
             frames=frames,
             fps=fps,
-            sound=self._encode_sound(wave, frames) if wave is not None else encoded,
+            sound=encoded if sound is None else self._encode_sound(sound.wave, frames),
             words=None if transcript is None else self._encode_words(transcript, frames),
             coefficients=face.coefficients,
             attributes=face.attributes,
             utterances=transcript.utterances if transcript else (),
         )
-        return clip, warnings
+        return clip, streams.warnings
 
     def _encoded(self, files: ClipFiles) -> Array | None:
         """Features that came with the sound, (T', width), where the model takes such.
@@ -258,31 +237,6 @@ class FeatureReader:
         return self._words(transcript.words, self.config.fps, frames)
 
 
-def read_encoded(path: Path, width: int) -> Array | None:
-    """Features of a sound, a row a frame: (T', width) float32; None for those of another width.
-
-    Raises:
-        ClipError: no npy file of numbers, or values that are not finite.
-    """
-    fix = "save it again with numpy.save, or remove it: the sound is then encoded"
-    try:
-        features = open_memmap(path, mode="r")
-    except (*HEADER_ERRORS, OSError) as error:
-        raise ClipError(f"cannot be read as features of a sound: {error}", path, fix) from None
-    if features.ndim == 3 and features.shape[1] == 1:
-        features = features[:, 0]
-    if features.ndim != 2 or features.shape[1] != width or len(features) == 0:
-        return None
-    if features.dtype.kind != "f" or not np.isfinite(features).all():
-        raise ClipError("has values that are not finite numbers", path, fix)
-    return np.array(features, np.float32)
-
-
-def _timed(face: Face, fps: float | None) -> Face:
-    """The face at the rate of its tree, where its file tells none."""
-    return replace(face, fps=face.fps or fps)
-
-
 def _check_width(kind: str, found: int, wanted: int) -> None:
     if found != wanted:
         raise UsageError(
@@ -293,29 +247,8 @@ def _check_width(kind: str, found: int, wanted: int) -> None:
 
 def _face_duration(face: Face, fps: float, warnings: list[str]) -> float:
     """Seconds of a clip without sound; a file that tells no rate is taken at the model's."""
+    if face.times is not None and len(face.times) > 1:
+        return float(face.times[-1] + 0.5 / (face.fps or fps))
     if face.fps is None:
         warnings.append(f"no sound to time the face by: its frames are taken as {fps:g} fps")
     return face.frames / (face.fps or fps)
-
-
-def _merge(
-    faces: list[tuple[Path, Face]], fps: float, frames: int, duration: float, warnings: list[str]
-) -> Face:
-    """One face from all files, on the clip's frames.
-
-    Raises:
-        ClipError: two files hold the same stream, or one does not fit the clip.
-    """
-    merged = Face()
-    for path, face in faces:
-        fitted, line = fit_face(face, fps, frames, duration, path)
-        if line:
-            warnings.append(line)
-        for name in ("coefficients", "attributes"):
-            if getattr(merged, name) is not None and getattr(fitted, name) is not None:
-                raise ClipError(f"holds the face's {name} a second time", path, "keep one")
-        merged = Face(
-            merged.coefficients if fitted.coefficients is None else fitted.coefficients,
-            merged.attributes if fitted.attributes is None else fitted.attributes,
-        )
-    return merged

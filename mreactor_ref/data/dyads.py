@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.clips import MARS_SPEAKER
+from mreactor_ref.data.layout import MARS_SPEAKER
 from mreactor_ref.data.pairs import Pair, ReactionFiles, Tree
 from mreactor_ref.data.prepared import Prepared, PreparedClip, map_array
 from mreactor_ref.data.react import matrix_path

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mreactor_ref.data.clips import MARS_FOLDERS, MARS_SPEAKER, ClipFiles
+from mreactor_ref.data.grouping import ClipFiles
+from mreactor_ref.data.layout import MARS_FOLDERS, MARS_SPEAKER
 from mreactor_ref.data.pairs import OTHER_ROLE, Pair, ReactionFiles, whole_reaction
 from mreactor_ref.errors import ClipError, UsageError
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mreactor_ref.data.clips import MARS_SPEAKER, ClipFiles
+from mreactor_ref.data.grouping import ClipFiles
+from mreactor_ref.data.layout import MARS_SPEAKER
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.face import read_face
 from mreactor_ref.signals import Array

@@ -27,7 +27,8 @@ import numpy as np
 
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.clips import ClipFiles, FeatureReader
+from mreactor_ref.data.clips import FeatureReader
+from mreactor_ref.data.grouping import ClipFiles
 from mreactor_ref.data.pairs import ReactionFiles, read_reaction
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.face import Face, fit_face

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from mreactor_ref.data.clips import AUDIO, FACE, MARS_SPEAKER, WORDS, ClipFiles
+from mreactor_ref.data.grouping import ClipFiles
+from mreactor_ref.data.layout import AUDIO, FACE, MARS_SPEAKER, WORDS
 from mreactor_ref.data.pairs import Pair, ReactionFiles, whole_reaction
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.faces.npy import HEADER_ERRORS

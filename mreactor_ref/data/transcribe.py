@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePath
 
-from mreactor_ref.data.clips import AUDIO, MARS_SPEAKER, REACT_SETS, VIDEO, WORDS
+from mreactor_ref.data.layout import AUDIO, MARS_SPEAKER, REACT_SETS, VIDEO, WORDS
 from mreactor_ref.data.mars import OTHER_ROLE
 from mreactor_ref.errors import ClipError, MReactorError, UsageError
 from mreactor_ref.features.sound import load_sound

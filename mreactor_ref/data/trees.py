@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mreactor_ref.data.clips import MARS_FOLDERS, MARS_SPEAKER, REACT_FOLDERS
+from mreactor_ref.data.layout import MARS_FOLDERS, MARS_SPEAKER, REACT_FOLDERS
 from mreactor_ref.data.mars import is_aligned, read_mars, tree_record
 from mreactor_ref.data.pairs import MARS, OTHER_ROLE, REACT, Tree
 from mreactor_ref.data.react import read_react

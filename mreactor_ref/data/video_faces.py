@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mreactor_ref.data.clips import VIDEO
+from mreactor_ref.data.layout import VIDEO
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.video import FaceReader, read_video_face
 from mreactor_ref.features.video.networks import check_runtime

@@ -8,12 +8,12 @@ For many clips, `run_job` keeps what is done on disk, and reads, samples and wri
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clip, find_clips
+from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
 from mreactor_ref.errors import ClipError, ClipWarning
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions, Reactor
@@ -32,7 +32,7 @@ def read_clips(folder: str | Path, config: ModelConfig) -> Iterator[SpeakerClip]
     Raises:
         UsageError: no such folder, no clip in it, or an encoder of the model cannot be loaded.
     """
-    return _read_all(find_clips(folder), FeatureReader(config))
+    return _read_all(find_clips(folder).clips, FeatureReader(config))
 
 
 def react(
@@ -55,7 +55,7 @@ def react(
         ClipError: the file's clip cannot be read, or does not fit the model.
     """
     is_folder = Path(source).is_dir()
-    clips = find_clips(source) if is_folder else [find_clip(source)]
+    clips = find_clips(source).clips
     reactor = model if isinstance(model, Reactor) else Reactor.open(model)
     reader = FeatureReader(reactor.config)
     if not is_folder:
@@ -69,7 +69,7 @@ def react(
     return reactions
 
 
-def _read_all(clips: list[ClipFiles | BadClip], reader: FeatureReader) -> Iterator[SpeakerClip]:
+def _read_all(clips: Sequence[ClipFiles | BadClip], reader: FeatureReader) -> Iterator[SpeakerClip]:
     for files in clips:
         try:
             clip = _read(files, reader)

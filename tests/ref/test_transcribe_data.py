@@ -56,7 +56,7 @@ def test_words_are_written_beside_clips(root, model):
     read = read_words(root / "deep" / "a.b.json", 3.0)
     assert tuple(w.text for words in read.words for w in words) == SAID
     assert read.warnings == ()
-    assert len(find_clips(root)) == 4
+    assert len(find_clips(root).clips) == 4
     again = run(root)
     assert "Wrote the words of 0 sounds; 4 had words, 0 failed" in again.stdout
     assert len(model.asked) == 2
@@ -118,7 +118,7 @@ def test_a_mars_tree(root):
         "train/words/speaker/s1/c1.json",
         "val/words/speaker/s2/c1.json",
     ]
-    clip = find_clips(root)[0]
+    clip = find_clips(root).clips[0]
     assert clip.words == root / "train/words/speaker/s1/c1.json"
     assert clip.sound == root / "train/audio/speaker/s1/c1.wav"
 
@@ -131,7 +131,7 @@ def test_a_react_tree(root):
     assert words_below(root) == [
         name.replace("Audio_files", "Words_files").replace(".wav", ".json") for name in names
     ]
-    assert all(clip.words is not None for clip in find_clips(root))
+    assert all(clip.words is not None for clip in find_clips(root).clips)
 
 
 def test_what_cannot_be(root):

@@ -41,7 +41,7 @@ def example_clips(config: ModelConfig, most: int | None = None) -> tuple[list[Sp
         return [], "random features only: no example clips, which a source checkout has"
     if missing := _missing(config):
         return [], f"random features only: {', '.join(missing)} is not on this machine"
-    files = [entry for entry in find_clips(EXAMPLES) if isinstance(entry, ClipFiles)]
+    files = [entry for entry in find_clips(EXAMPLES).clips if isinstance(entry, ClipFiles)]
     files.sort(key=lambda f: (-_streams(f), f.id))
     reader, clips = FeatureReader(config), []
     for one in files[:most]:

@@ -120,7 +120,7 @@ def run_on_devices(
     input, output, options = Path(input), Path(output), options or Options()
     places = places_of(devices, threads)
     whole = options.shard or WHOLE
-    clips = find_clips(input)
+    clips = find_clips(input).clips
     check_writable(output)
     if (run := read_json(run_path(output, whole))) is not None:
         write_json(run_path(output, whole), run | {"finished": False})

@@ -33,6 +33,7 @@ from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.manifest import Manifest
+from mreactor_runtime.run.names import check_names
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
@@ -67,7 +68,8 @@ class Job:
         self.shard = options.shard or WHOLE
         self.sampling = options.sampling or reactor.sampling
         self.sampling.solver.table(reactor.config.train_steps)  # or it is out of range
-        self.clips = self.shard.of(find_clips(input))
+        self.found = find_clips(input)
+        self.clips = self.shard.of(check_names(self.found.clips, output))
         self.record = describe(input, reactor, self.sampling, options)
         self.fingerprint = fingerprint(self.record)
         self.summary = Summary(output, len(self.clips))
@@ -93,7 +95,7 @@ class Job:
         )
         to_do = [clip for clip in self.clips if clip.id not in earlier.kept]
         self.progress.begin(len(to_do))
-        for note in (*self.reactor.notes, *earlier.reasons):
+        for note in (*self.reactor.notes, *self.found.notes, *earlier.reasons):
             self.ledger.say(note)
         ended = False
         started = time.perf_counter()

@@ -99,9 +99,10 @@ def state_of(files: ClipFiles | BadClip) -> str | None:
     """
     if isinstance(files, BadClip):
         return None
-    paths = [path for path in (files.sound, files.words, *files.faces) if path is not None]
     try:
-        found = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+        found = [
+            (path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files.paths
+        ]
     except OSError:
         return None
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]

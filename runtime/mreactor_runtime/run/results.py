@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -168,7 +169,8 @@ class Results:
             error = f"{clip_id}: unexpected {type(problem).__name__}: {problem}"
         path = self.output / f"{clip_id}.npz"
         for old in (path, beside(path, PRIORS), beside(path, PICTURE)):
-            old.unlink(missing_ok=True)
+            if os.path.isfile(old):  # a folder of that name, or one too long to be, is not ours
+                old.unlink()
         self.ledger.failed(clip_id, error, 1000 * seconds)
 
     def check(self) -> None:

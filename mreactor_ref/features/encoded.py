@@ -1,0 +1,32 @@
+"""Features of a sound that came with it, made by somebody else's encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from mreactor_ref.errors import ClipError
+from mreactor_ref.features.faces.npy import HEADER_ERRORS
+from mreactor_ref.signals import Array
+
+
+def read_encoded(path: Path, width: int) -> Array | None:
+    """Features of a sound, a row a frame: (T', width) float32; None for those of another width.
+
+    Raises:
+        ClipError: no npy file of numbers, or values that are not finite.
+    """
+    fix = "save it again with numpy.save, or remove it: the sound is then encoded"
+    try:
+        features = open_memmap(path, mode="r")
+    except (*HEADER_ERRORS, OSError) as error:
+        raise ClipError(f"cannot be read as features of a sound: {error}", path, fix) from None
+    if features.ndim == 3 and features.shape[1] == 1:
+        features = features[:, 0]
+    if features.ndim != 2 or features.shape[1] != width or len(features) == 0:
+        return None
+    if features.dtype.kind != "f" or not np.isfinite(features).all():
+        raise ClipError("has values that are not finite numbers", path, fix)
+    return np.array(features, np.float32)
