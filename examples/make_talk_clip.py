@@ -16,7 +16,7 @@ import av
 import click
 import numpy as np
 from make_clips import RATE, Line, Recipe, perform
-from mreactor_ref.data.speech import Spoken
+from mreactor_ref.data.simulated.speech import Spoken
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 

@@ -109,9 +109,10 @@ class SolverTable:
         return len(self.rows)
 
 
-def _option(default: Any, allowed: tuple[Any, ...], text: str) -> Any:
-    """A field of `Solver`: its default, the names or the range that is allowed, and its help."""
-    return field(default=default, metadata={"allowed": allowed, "help": text})
+def _option(default: Any, allowed: tuple[Any, ...], text: str, *flags: str) -> Any:
+    """A field of `Solver`: its default, the names or the range that is allowed, its help, and flags
+    beside that of its name."""
+    return field(default=default, metadata={"allowed": allowed, "help": text, "flags": flags})
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Solver:
     """
 
     scheduler: str = _option("dpmsolver++", SCHEDULERS, "The solver of the reverse diffusion.")
-    steps: int = _option(10, (1, 1000), "Steps of the solver.")
+    steps: int = _option(10, (1, 1000), "Steps of the solver.", "--num-inference-steps")
     guidance_scale: float = _option(
         1.0,
         (0, 20),

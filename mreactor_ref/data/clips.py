@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.grouping import LONE_TEXT, BadClip, ClipFiles, group, lines_of
-from mreactor_ref.data.inputs import Ignored, look_through
+from mreactor_ref.data.inputs import Ignored, Inputs, listed, look_through
 from mreactor_ref.data.layout import AUDIO, FACE, KNOWN, VIDEO, WORDS
 from mreactor_ref.data.streams import Streams
 from mreactor_ref.errors import ClipError, UsageError
@@ -45,7 +45,7 @@ class Found:
         return lines_of(self.ignored)
 
 
-def find_clips(inputs: str | Path | Sequence[str | Path]) -> Found:
+def find_clips(inputs: Inputs) -> Found:
     """The clips of folders, searched in depth, and of files.
 
     A clip is the set of files that share a stem, the path without extension relative to the
@@ -68,7 +68,7 @@ def find_clips(inputs: str | Path | Sequence[str | Path]) -> Found:
     Raises:
         UsageError: an input is not there, or no clip in any.
     """
-    inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    inputs = listed(inputs)
     clips: list[tuple[Path, ClipFiles]] = []
     ignored: dict[Path, Ignored] = {}
     for folder in look_through(inputs):

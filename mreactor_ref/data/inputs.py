@@ -21,6 +21,14 @@ from mreactor_ref.errors import UsageError
 
 RESULT = "it is a result of a run"
 
+# Folders, files, and patterns such as `talks/*.wav`.
+Inputs = str | Path | Sequence[str | Path]
+
+
+def listed(inputs: Inputs) -> list[str | Path]:
+    """The inputs as a list, also where there is one."""
+    return [inputs] if isinstance(inputs, str | Path) else list(inputs)
+
 
 @dataclass(frozen=True)
 class Ignored:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_ref.command import INTERRUPTED, one_line_errors
+from mreactor_ref.data.reading import ReadOptions
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
+from mreactor_ref.features.transcribe_options import TranscribeOptions, transcribe_options
 from mreactor_ref.files import check_writable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
@@ -36,20 +38,42 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="mreactor")
 @click.option(
+    "-i",
     "--input",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    "inputs",
+    multiple=True,
     required=True,
-    help="Folder of clips, searched in depth: files that share a stem are a clip.",
+    metavar="FOLDER|FILE|PATTERN",
+    help="Clips: a folder, searched in depth, where files that share a stem are a clip; a file, "
+    "with what lies beside it; or a pattern. May be repeated.",
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("reactions"),
     help="Folder for the results.",
 )
-@click.option("--samples", type=click.IntRange(1, 1000), default=10, help="Reactions to each clip.")
-@click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle's folder.")
-@click.option("--engine", type=click.Choice(ENGINES), default=AUTO, help="What runs the model.")
+@click.option(
+    "--samples",
+    "--num-samples",
+    type=click.IntRange(1, 1000),
+    default=10,
+    help="Reactions to each clip.",
+)
+@click.option(
+    "-m",
+    "--model",
+    default="mini",
+    help="A shipped name, a checkpoint, or a bundle's folder.",
+)
+@click.option(
+    "--engine",
+    "--backend",
+    type=click.Choice(ENGINES),
+    default=AUTO,
+    help="What runs the model.",
+)
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
@@ -105,6 +129,20 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     default=True,
     help="Read, sample and write at once, or one after the other; the results are the same.",
 )
+@transcribe_options()
+@click.option(
+    "--video-faces/--no-video-faces",
+    default=True,
+    help="Read the face of a video where a clip has no other.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Fail a clip whose files cannot all be read, instead of going without one.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be read of each clip, and do nothing."
+)
 @recovery_options
 @click.option(
     "--explain-priors",
@@ -121,7 +159,7 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(
-    input: Path,
+    inputs: tuple[str, ...],
     output: Path,
     samples: int,
     model: str,
@@ -137,6 +175,10 @@ def main(
     batch_size: int | None,
     resume: bool,
     overlap: bool,
+    transcribe: TranscribeOptions,
+    video_faces: bool,
+    strict: bool,
+    dry_run: bool,
     recovery: RecoveryOptions,
     explain_priors: bool,
     plot: bool,
@@ -144,11 +186,11 @@ def main(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Generate reactions of a listener's face to every clip of a folder.
+    """Generate reactions of a listener's face to clips of people who speak.
 
-    A clip is the set of files that share a stem: sound (wav, flac, mp3, ogg, or that of an mp4 or
-    mkv), words (txt, srt, vtt, json) and face (npy, csv). Each gives OUTPUT/<clip>.npz with
-    `attributes` (samples, frames, 25) and `coefficients` (samples, frames, 58), and a line of
+    A clip is the set of files that share a stem: sound (wav, flac, mp3, ogg), words (txt, srt, vtt,
+    json), face (npy, csv), or a video (mp4, mkv) for sound and face. Each gives OUTPUT/<clip>.npz
+    with `attributes` (samples, frames, 25) and `coefficients` (samples, frames, 58), and a line of
     OUTPUT/manifest.jsonl; OUTPUT/run.json says how it was made.
 
     The same command goes on where a run has ended, however it did. Several --shard can write into
@@ -160,11 +202,19 @@ def main(
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
     with one_line_errors(debug):
+        from rich.console import Console
+
+        from mreactor_ref.data.clips import find_clips
         from mreactor_runtime.run.devices import run_on_devices
+        from mreactor_runtime.run.dry_run import print_clips
         from mreactor_runtime.run.job import Options, run_job
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
+        reading = ReadOptions(strict, video_faces, transcribe)
+        if dry_run:
+            print_clips(find_clips(inputs), reading, Console())
+            return
         part = Shard.parse(shard) if shard else None
         check_writable(output)
         options = Options(
@@ -175,6 +225,7 @@ def main(
             resume=resume,
             overlap=overlap,
             shard=part,
+            reading=reading,
         )
         sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
         opens = partial(open_run, model, engine, dtype, sampling, recovery, plot, explain_priors)
@@ -183,12 +234,12 @@ def main(
                 names = [name.strip() for name in devices.split(",") if name.strip()]
                 with shown_progress(quiet) as progress:
                     summary = run_on_devices(
-                        input, output, names, opens, options, progress, threads
+                        inputs, output, names, opens, options, progress, threads
                     )
             else:
                 reactor, draw, explain = opens(device, threads)
                 with shown_progress(quiet) as progress:
-                    summary = run_job(input, output, reactor, options, progress, draw, explain)
+                    summary = run_job(inputs, output, reactor, options, progress, draw, explain)
         except KeyboardInterrupt:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(INTERRUPTED)

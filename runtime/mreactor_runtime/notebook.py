@@ -14,6 +14,7 @@ from typing import Any
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
+from mreactor_ref.data.reading import open_reader
 from mreactor_ref.errors import ClipError, ClipWarning
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions, Reactor
@@ -32,7 +33,7 @@ def read_clips(folder: str | Path, config: ModelConfig) -> Iterator[SpeakerClip]
     Raises:
         UsageError: no such folder, no clip in it, or an encoder of the model cannot be loaded.
     """
-    return _read_all(find_clips(folder).clips, FeatureReader(config))
+    return _read_all(find_clips(folder).clips, open_reader(config))
 
 
 def react(
@@ -57,7 +58,7 @@ def react(
     is_folder = Path(source).is_dir()
     clips = find_clips(source).clips
     reactor = model if isinstance(model, Reactor) else Reactor.open(model)
-    reader = FeatureReader(reactor.config)
+    reader = open_reader(reactor.config)
     if not is_folder:
         return reactor.generate(_read(clips[0], reader), **changes)
     reactions = []

@@ -99,7 +99,7 @@ def solver_options(
             shown = f"{default:g}" if isinstance(default, float) else default
             several = option.name in repeated
             gathered = click.option(
-                f"--{option.name.replace('_', '-')}",
+                *(f"--{option.name.replace('_', '-')}", *option.metadata["flags"]),
                 type=_click_type(default, option.metadata["allowed"]),
                 multiple=several,
                 callback=None if several else not_nan,

@@ -2,6 +2,6 @@
 
 from mreactor_ref.features.video.description import VideoFace
 from mreactor_ref.features.video.reader import FaceReader
-from mreactor_ref.features.video.store import read_video_face
+from mreactor_ref.features.video.store import read_face_of_video, read_video_face
 
-__all__ = ["FaceReader", "VideoFace", "read_video_face"]
+__all__ = ["FaceReader", "VideoFace", "read_face_of_video", "read_video_face"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -50,6 +51,19 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
         return no_face(0, str(error))
     _save(kept, face)
     return face
+
+
+def read_face_of_video(path: str | Path) -> Face:
+    """The face of a video as of any other file; without attributes where none is seen.
+
+    Raises:
+        ClipError: the file cannot be read, or has no pictures.
+        IntegrityError: a network is not the one of this version.
+    """
+    path = Path(path)
+    video = read_video_face(path)
+    lines = tuple(f"{path.name}: {line}" for line in video.warnings)
+    return replace(video.face or Face(), warnings=lines)
 
 
 def _digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mreactor_ref.data.clips import find_clips
+from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import CPU, CUDA
@@ -98,7 +99,7 @@ def _visible_devices() -> list[str]:
 
 
 def run_on_devices(
-    input: Path,
+    input: Inputs,
     output: Path,
     devices: Sequence[str],
     open_run: OpenRun,
@@ -117,7 +118,7 @@ def run_on_devices(
         MReactorError: a process was killed; what the others did is kept.
         KeyboardInterrupt: the processes have ended, and what they did is kept.
     """
-    input, output, options = Path(input), Path(output), options or Options()
+    output, options = Path(output), options or Options()
     places = places_of(devices, threads)
     whole = options.shard or WHOLE
     clips = find_clips(input).clips

@@ -23,6 +23,8 @@ from typing import Any
 import torch
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.data.reading import open_hearing
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import MReactorError
@@ -55,7 +57,7 @@ class Job:
 
     def __init__(
         self,
-        input: Path,
+        input: Inputs,
         output: Path,
         reactor: Reactor,
         options: Options,
@@ -69,6 +71,7 @@ class Job:
         self.sampling = options.sampling or reactor.sampling
         self.sampling.solver.table(reactor.config.train_steps)  # or it is out of range
         self.found = find_clips(input)
+        self.hear = open_hearing(options.reading, reactor.engine.device.type)
         self.clips = self.shard.of(check_names(self.found.clips, output))
         self.record = describe(input, reactor, self.sampling, options)
         self.fingerprint = fingerprint(self.record)
@@ -95,7 +98,8 @@ class Job:
         )
         to_do = [clip for clip in self.clips if clip.id not in earlier.kept]
         self.progress.begin(len(to_do))
-        for note in (*self.reactor.notes, *self.found.notes, *earlier.reasons):
+        notes = (*self.reactor.notes, *self.found.notes, *self._wordless(to_do), *earlier.reasons)
+        for note in notes:
             self.ledger.say(note)
         ended = False
         started = time.perf_counter()
@@ -110,12 +114,23 @@ class Job:
         )
         return self.summary
 
+    def _wordless(self, clips: Sequence[ClipFiles | BadClip]) -> list[str]:
+        """A line on clips whose words nobody finds."""
+        silent = [c for c in clips if isinstance(c, ClipFiles) and c.sound and not c.words]
+        if not silent or self.hear is not None:
+            return []
+        return [
+            f"{len(silent)} clips have sound but no words, so their reactions come from no subject "
+            "of what is said: --transcribe small finds the words"
+        ]
+
     def _do(self, clips: Sequence[ClipFiles | BadClip]) -> None:
         """Read, sample and write."""
         reactor, sampling, options = self.reactor, self.sampling, self.options
         threads, device = torch.get_num_threads(), reactor.engine.device
         read = ClipReader(
-            reactor.config, reactor.source, sampling, self.explain, options.overlap, device
+            *(reactor.config, reactor.source, sampling, self.explain, options.overlap, device),
+            *(options.reading, self.hear),
         )
         batches = Batches(
             lambda reads: reactor.generate_batch(
@@ -200,7 +215,7 @@ def explain_with(recovery: ExpressiveRecovery) -> Explain:
 
 
 def run_job(
-    input: Path,
+    input: Inputs,
     output: Path,
     reactor: Reactor,
     options: Options | None = None,
@@ -211,7 +226,7 @@ def run_job(
     """Reactions to every clip of a folder. A clip that cannot be done is reported, the rest go on.
 
     Args:
-        input: searched in depth, as `find_clips` does it.
+        input: folders, files and patterns, as `find_clips` takes them.
         output: made if need be. What an earlier run did there is kept where this run would do the
             same (the same model, engine, machine, versions and options, the clip's files unchanged,
             its npz whole); anything else is replaced clip by clip.
@@ -225,7 +240,7 @@ def run_job(
         MReactorError: the disk is full; what is done is kept.
         KeyboardInterrupt: what was sampled is written first.
     """
-    input, output = Path(input), Path(output)
+    output = Path(output)
     job = Job(input, output, reactor, options or Options(), progress or Silent(), draw, explain)
     check_writable(output)
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mreactor_ref.data.reading import ReadOptions
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.run.shard import Shard
@@ -23,6 +24,7 @@ class Options:
         resume: keep what an earlier run did, where it is what this run would do.
         overlap: read, sample and write at once. The results are the same.
         shard: the part of the clips to do; None is all.
+        reading: how the files of clips are read.
 
     Raises:
         UsageError: a number of clips or threads that is less than one.
@@ -36,6 +38,7 @@ class Options:
     resume: bool = True
     overlap: bool = True
     shard: Shard | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:

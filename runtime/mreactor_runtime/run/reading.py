@@ -12,6 +12,7 @@ import torch
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
+from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.run.manifest import state_of
@@ -70,6 +71,7 @@ class ClipReader:
         source: of the priors. sampling: how many reactions need some, and the seed.
         explain: says how the priors of a clip came about.
         beside: whether it reads in threads beside the sampler. device: of the encoders.
+        options: how files are read. hear: what finds words in a sound.
     """
 
     def __init__(
@@ -80,9 +82,12 @@ class ClipReader:
         explain: Explain | None,
         beside: bool,
         device: torch.device,
+        options: ReadOptions | None = None,
+        hear: Hear | None = None,
     ):
         self._config, self._beside, self._device = config, beside, device
         self._source, self._sampling, self._explain = source, sampling, explain
+        self._options, self._hear = options or ReadOptions(), hear
         self._asking = threading.Lock()
         self._told = len(source.notes)  # notes that are not new
         self._of_thread = threading.local()
@@ -117,5 +122,7 @@ class ClipReader:
         if not hasattr(self._of_thread, "features"):
             if self._beside:
                 torch.set_num_threads(1)  # of the kernels that this thread starts
-            self._of_thread.features = FeatureReader(self._config, self._device)
+            self._of_thread.features = open_reader(
+                self._config, self._options, self._hear, self._device
+            )
         return self._of_thread.features

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mreactor_ref.data.inputs import Inputs, listed
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.files import sha256_of, shown_hash
 from mreactor_runtime.bundle import versions
@@ -39,7 +40,7 @@ MOST_NAMED = 3  # differences in one line
 Record = dict[str, Any]
 
 
-def describe(input: Path, reactor: Reactor, sampling: Sampling, options: Options) -> Record:
+def describe(input: Inputs, reactor: Reactor, sampling: Sampling, options: Options) -> Record:
     """The record of a run before it starts."""
     model, engine = reactor.model, reactor.engine
     shard = None if options.shard is None else str(options.shard)
@@ -58,7 +59,7 @@ def describe(input: Path, reactor: Reactor, sampling: Sampling, options: Options
         "model": {"name": model.name, "sha256": model.sha256, "graphs": model.graphs_sha256},
         "priors": {"source": type(reactor.source).__name__, **_own_files(options.recovery)},
         "arguments": {
-            "input": str(input),
+            "input": ", ".join(str(path) for path in listed(input)),
             **flat(sampling),
             **of_run,
             "shard": shard,

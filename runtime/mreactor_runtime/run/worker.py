@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.job import Options, run_job
@@ -35,7 +36,7 @@ OpenRun = Callable[[str, int | None], tuple[Reactor, Draw | None, Explain | None
 class Task:
     """The work of a process."""
 
-    input: Path
+    input: Inputs
     output: Path
     options: Options
     open_run: OpenRun

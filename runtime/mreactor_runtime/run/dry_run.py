@@ -1,0 +1,49 @@
+"""Prints what a run would use of each clip, and what it would leave, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mreactor_ref.data.clips import BadClip, ClipFiles, Found
+from mreactor_ref.data.reading import ReadOptions
+
+NONE = "[dim]-[/dim]"
+
+
+def print_clips(found: Found, options: ReadOptions, console: Console) -> None:
+    """A row a clip with the files of its streams, then a line for each reason to leave a file."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("clip", "sound", "words", "face", "beside it, not read"):
+        table.add_column(column, overflow="fold")
+    for clip in found.clips:
+        table.add_row(*_cells(clip, options))
+    console.print(table)
+    for note in found.notes:
+        console.print(escape(f"Note: {note}"))
+    missing = [clip for clip in found.clips if isinstance(clip, ClipFiles) and clip.missing]
+    bad = sum(isinstance(clip, BadClip) for clip in found.clips)
+    console.print(
+        f"{len(found.clips)} clips; {len(missing)} lack a stream, {bad} cannot be done. "
+        "Nothing was read or written."
+    )
+
+
+def _cells(clip: ClipFiles | BadClip, options: ReadOptions) -> tuple[str, ...]:
+    if isinstance(clip, BadClip):
+        return escape(clip.id), f"[red]{escape(str(clip.error))}[/red]", NONE, NONE, NONE
+    words = _name(clip.words)
+    if clip.words is None and clip.sound and options.transcribe.model:
+        words = f"heard by {escape(options.transcribe.model)}"
+    faces = ", ".join(_name(path) for path in clip.faces)
+    if not faces and clip.video and options.video_faces:
+        faces = f"out of {_name(clip.video)}"
+    ignored = "; ".join(f"{_name(entry.path)}: {escape(entry.reason)}" for entry in clip.ignored)
+    return escape(clip.id), _name(clip.sound), words, faces or NONE, ignored or NONE
+
+
+def _name(path: Path | None) -> str:
+    return NONE if path is None else escape(path.name)
