@@ -1,4 +1,4 @@
-"""A folder of clips: what belongs together, and reading it."""
+"""Reading a clip: its streams on the frame grid, and what happens to files that are not right."""
 
 from __future__ import annotations
 
@@ -12,125 +12,15 @@ import pytest
 import soundfile
 
 from mreactor_ref.config import CONFIGS
-from mreactor_ref.data import clips
-from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader, find_clips
+from mreactor_ref.data.clips import FeatureReader, find_clips
+from mreactor_ref.data.grouping import ClipFiles
 from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.features.face import Face
 from mreactor_ref.features.mfcc import mfcc
 from mreactor_ref.features.sound import load_sound
 from mreactor_ref.signals import MFCC_WIDTH, MINILM_WIDTH, SAMPLE_RATE
 
 MINI = CONFIGS["mini"]
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
-
-
-def test_a_clip_is_the_files_that_share_a_stem(tmp_path):
-    touch(
-        tmp_path,
-        *("b/x.wav", "b/x.srt", "b/x.npy", "b/x.csv", "a.MP3", "c.mp4", "c.json", "d.npy", "e.vtt"),
-        *(".hidden.wav", ".git/f.wav", "b/.x.txt", "picture.png", "README.md", "notes.txt"),
-    )
-    assert find_clips(tmp_path) == [
-        ClipFiles("a", sound=tmp_path / "a.MP3"),
-        ClipFiles("b/x", tmp_path / "b/x.wav", tmp_path / "b/x.srt",
-                  (tmp_path / "b/x.csv", tmp_path / "b/x.npy")),
-        ClipFiles("c", tmp_path / "c.mp4", tmp_path / "c.json"),
-        ClipFiles("d", faces=(tmp_path / "d.npy",)),
-        ClipFiles("e", words=tmp_path / "e.vtt"),
-    ]  # fmt: skip
-
-
-def test_a_sound_file_comes_before_the_sound_of_a_video(tmp_path):
-    touch(tmp_path, "a.mp4", "a.wav", "a.b.wav")
-    assert [(c.id, c.sound.name) for c in find_clips(tmp_path)] == [
-        ("a", "a.wav"),
-        ("a.b", "a.b.wav"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("names", "problem"),
-    [
-        (("x.wav", "x.flac"), "2 sounds for one clip: x.flac, x.wav"),
-        (("x.mp4", "x.mkv"), "2 sounds for one clip: x.mkv, x.mp4"),
-        (("x.wav", "x.srt", "x.txt", "x.json"), "3 files of words for one clip"),
-    ],
-)
-def test_a_clip_that_contradicts_itself_does_not_stop_the_others(tmp_path, names, problem):
-    touch(tmp_path, "a.wav", "z.wav", *names)
-    found = find_clips(tmp_path)
-    assert [clip.id for clip in found] == ["a", "x", "z"]
-    assert isinstance(found[1], BadClip)
-    assert isinstance(found[1].error, ClipError)
-    assert str(found[1].error).startswith(f"x: {problem}")
-    assert not isinstance(found[0], BadClip)
-
-
-def test_folders_without_clips(tmp_path):
-    with pytest.raises(UsageError, match=r"no clips found \(looked for sound \.wav .*face \.npy"):
-        find_clips(tmp_path)
-    touch(tmp_path, "a.png", "notes.txt", ".hidden.wav")
-    with pytest.raises(UsageError, match="no clips found"):
-        find_clips(tmp_path)
-    with pytest.raises(UsageError, match="is a file, not a folder"):
-        find_clips(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="there is no such folder"):
-        find_clips(tmp_path / "nothing")
-
-
-def test_links_to_folders_count_once(tmp_path):
-    touch(tmp_path, "data/x.wav", "in/y.wav")
-    (tmp_path / "in/link").symlink_to(tmp_path / "data")
-    (tmp_path / "data/loop").symlink_to(tmp_path / "in")
-    assert [clip.id for clip in find_clips(tmp_path / "in")] == ["link/x", "y"]
-
-
-@pytest.mark.parametrize("start", ["", "train"])
-def test_a_mars_tree(tmp_path, start):
-    for session, clip in (("s1", "c1"), ("s1", "c2"), ("s2", "c1")):
-        for role in ("speaker", "listener"):
-            name = f"{role}/{session}/{clip}"
-            touch(
-                tmp_path,
-                *(f"train/audio/{name}.wav", f"train/coefficients/{name}.npy"),
-                *(f"train/facial-attributes/{name}.npy", f"train/video-face-crop/{name}.mp4"),
-                *(f"train/audio-features/{name}.npy", f"train/lip-features/{name}.npy"),
-            )
-    touch(tmp_path, "train/words/speaker/s1/c1.json", "train/audio/speaker.wav", "train/info.csv")
-    found = find_clips(tmp_path / start)
-    prefix = "" if start else "train/"
-    assert [clip.id for clip in found] == [f"{prefix}{c}" for c in ("s1/c1", "s1/c2", "s2/c1")]
-    train = tmp_path / "train"
-    assert found[0] == ClipFiles(
-        f"{prefix}s1/c1",
-        train / "audio/speaker/s1/c1.wav",
-        train / "words/speaker/s1/c1.json",
-        (train / "coefficients/speaker/s1/c1.npy", train / "facial-attributes/speaker/s1/c1.npy"),
-    )
-    assert found[1].words is None
-
-
-def test_a_react_2024_tree(tmp_path):
-    for n in ("1", "2"):
-        name = f"NoXI/chat/Expert_video/{n}"
-        touch(
-            tmp_path,
-            *(
-                f"val/Audio_files/{name}.wav",
-                f"val/Emotion/{name}.csv",
-                f"val/3D_FV_files/{name}.npy",
-            ),
-            f"val/Video_files/{name}.mp4",
-        )
-    touch(tmp_path, "val.csv", "neighbour_emotion_val.npy")
-    found = find_clips(tmp_path)
-    assert [clip.id for clip in found] == [f"val/NoXI/chat/Expert_video/{n}" for n in "12"]
-    assert found[0].sound.name == "1.wav"
-    assert [path.suffix for path in found[0].faces] == [".npy", ".csv"]
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -155,7 +45,7 @@ def folder(tmp_path) -> Path:
 
 
 def read_one(reader: FeatureReader, folder: Path):
-    (files,) = find_clips(folder)
+    (files,) = find_clips(folder).clips
     assert isinstance(files, ClipFiles)
     return reader.read(files)
 
@@ -265,29 +155,120 @@ def test_warnings_of_words_reach_the_caller(reader, folder):
 
 
 def test_the_face_twice(reader, folder):
+    """An npy comes before a csv."""
     names = "AU1,AU2,AU4,AU6,AU7,AU9,AU10,AU12,AU14,AU15,AU17,AU23,AU24,AU25,AU26,valence,arousal,"
     names += "Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt\n"
     (folder / "a.csv").write_text(names + ("0," * 24 + "0\n") * 250)
-    with pytest.raises(ClipError, match=r"a\.npy: holds the face's attributes a second time"):
-        read_one(reader, folder)
+    clip, warnings = read_one(reader, folder)
+    np.testing.assert_array_equal(clip.attributes, np.load(folder / "a.npy")[:, :25])
+    assert warnings == ["a.csv holds the face's attributes a second time: not read"]
+    with pytest.raises(ClipError, match=r"a\.csv: holds the face's attributes a second time"):
+        read_one(FeatureReader(MINI, strict=True), folder)
     np.save(folder / "a.npy", np.ones((250, 58), np.float32))
-    clip, _ = read_one(reader, folder)
+    clip, warnings = read_one(reader, folder)
     assert clip.coefficients.all()
     assert not clip.attributes.any()
+    assert warnings == []
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "problem"),
+BAD_FILES = pytest.mark.parametrize(
+    ("name", "content", "problem", "lost"),
     [
-        ("a.wav", b"", "cannot be read as sound"),
-        ("a.json", b"{", "is not JSON"),
-        ("a.npy", b"\x93NUMPY", "is not a complete npy array"),
+        ("a.wav", b"", "cannot be read as sound", "sound"),
+        ("a.json", b"{", "is not JSON", "words"),
+        ("a.npy", b"\x93NUMPY", "is not a complete npy array", "face"),
     ],
 )
-def test_a_bad_file_is_an_error_of_its_clip(reader, folder, name, content, problem):
+
+
+@BAD_FILES
+def test_a_file_that_cannot_be_read_costs_only_its_stream(
+    reader, folder, name, content, problem, lost
+):
+    whole, _ = read_one(reader, folder)
+    (folder / name).write_bytes(content)
+    clip, warnings = read_one(reader, folder)
+    assert any(
+        line.startswith(f"goes without the {lost} of {folder / name}: {problem}")
+        for line in warnings
+    )
+    streams = {"sound": ["sound"], "words": ["words"], "face": ["coefficients", "attributes"]}
+    for kind, fields in streams.items():
+        for field in fields:
+            value = getattr(clip, field)
+            if kind == lost:
+                assert value is None
+            else:
+                np.testing.assert_array_equal(value, getattr(whole, field))
+
+
+@BAD_FILES
+def test_a_strict_reader_refuses_the_clip(folder, name, content, problem, lost):
     (folder / name).write_bytes(content)
     with pytest.raises(ClipError, match=f"{name}: {problem}"):
-        read_one(reader, folder)
+        read_one(FeatureReader(MINI, strict=True), folder)
+
+
+@BAD_FILES
+def test_a_clip_of_nothing_else_fails(reader, tmp_path, name, content, problem, lost):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ClipError, match=f"{name}: {problem}"):
+        read_one(reader, tmp_path)
+
+
+def test_a_face_that_does_not_fit_costs_only_itself(reader, folder):
+    np.save(folder / "a.npy", np.zeros((20, 58), np.float32))
+    clip, warnings = read_one(reader, folder)
+    assert (clip.frames, clip.coefficients) == (250, None)
+    assert "the face has 20 frames, the clip lasts 10.0 s" in warnings[0]
+
+
+def test_what_was_mended_reaches_the_caller(reader, tmp_path):
+    wave = speech(2)
+    soundfile.write(tmp_path / "a.wav", np.stack([wave, -wave], 1), SAMPLE_RATE)
+    (tmp_path / "a.ass").write_text("x")
+    clip, warnings = read_one(reader, tmp_path)
+    assert clip.sound.any()
+    assert warnings[0].startswith("a.ass is not read: ")
+    assert "opposite phase" in warnings[1]
+
+
+def write_video(path: Path, seconds: float, sound: bool = True) -> None:
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=25)
+        picture.width = picture.height = 32
+        stream = container.add_stream("aac", rate=SAMPLE_RATE) if sound else None
+        for _ in range(round(25 * seconds)):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        if stream is not None:
+            block = av.AudioFrame.from_ndarray(speech(seconds)[None], "fltp", "mono")
+            block.sample_rate = SAMPLE_RATE
+            container.mux(stream.encode(block))
+            container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_video_is_a_face_too_for_who_reads_it(tmp_path, sound):
+    write_video(tmp_path / "a.mp4", 2.0, sound)
+    seen = []
+
+    def video_face(path: Path) -> Face:
+        seen.append(path)
+        times = (np.arange(50) + 0.5) / 25
+        return Face(attributes=np.ones((50, 25), np.float32), times=times, warnings=("looked",))
+
+    clip, warnings = read_one(FeatureReader(MINI, video_face=video_face), tmp_path)
+    assert seen == [tmp_path / "a.mp4"]
+    assert clip.attributes.shape == (clip.frames, 25)
+    assert abs(clip.frames - 50) <= 1
+    assert "looked" in warnings
+    assert (clip.sound is not None) == sound
+    np.save(tmp_path / "a.npy", np.zeros((50, 58), np.float32))  # a file comes before it
+    read_one(FeatureReader(MINI, video_face=video_face), tmp_path)
+    assert len(seen) == 1
+    assert read_one(FeatureReader(MINI), tmp_path)[0].attributes is None
 
 
 def test_sound_of_a_video_with_its_face(reader, tmp_path):
@@ -319,11 +300,6 @@ def test_encoders_are_loaded_when_first_needed(tmp_path, monkeypatch):
     reader = FeatureReader(MINI)
     read_one(reader, tmp_path)
     assert loaded == []
-
-
-def test_the_lists_of_extensions_do_not_overlap():
-    every = [*clips.AUDIO, *clips.VIDEO, *clips.WORDS, *clips.FACE]
-    assert len(every) == len(set(every))
 
 
 def test_reading_twice_gives_the_same_bytes(folder):
