@@ -172,7 +172,8 @@ def _is_regular(times: NDArray[np.float64], fps: float) -> bool:
 
 
 def _away(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(T,) whether no row is near enough to fill a frame: rows beside it lie too far apart.
+    """(T,) whether no row is near enough to fill a frame: it has none of its own, and those beside
+    it lie too far apart.
 
     Before the first and after the last row it is FILLED_SECONDS that a row holds.
     """
@@ -181,7 +182,9 @@ def _away(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np
     right = np.where(after < len(times), times[np.minimum(after, len(times) - 1)], np.inf)
     inside = np.isfinite(left) & np.isfinite(right)
     nearest = np.minimum(wanted - left, right - wanted)
-    return np.where(inside, right - left > FILLED_SECONDS, nearest > FILLED_SECONDS)
+    step = wanted[1] - wanted[0] if len(wanted) > 1 else np.inf
+    apart = (right - left > FILLED_SECONDS) & (nearest > step / 2)
+    return np.where(inside, apart, nearest > FILLED_SECONDS)
 
 
 def _resampled(count: int, duration: float, rate: float, fps: float) -> str:

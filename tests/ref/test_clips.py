@@ -118,7 +118,8 @@ def test_openface_alone_has_its_own_rate(reader, tmp_path):
     clip, warnings = read_one(reader, tmp_path)
     assert clip.frames == 250
     assert (clip.attributes[:, 0] == 1).all()
-    assert warnings == ["face has 300 frames for 10.0 s: taken as 30 fps and resampled to 25"]
+    assert warnings[0].startswith("a.csv: tells nothing of AU2 AU4 ")
+    assert warnings[1:] == ["face has 300 frames for 10.0 s: taken as 30 fps and resampled to 25"]
 
 
 def test_words_alone_last_to_the_last_word(reader, tmp_path):
@@ -262,7 +263,7 @@ def test_a_video_is_a_face_too_for_who_reads_it(tmp_path, sound):
     clip, warnings = read_one(FeatureReader(MINI, video_face=video_face), tmp_path)
     assert seen == [tmp_path / "a.mp4"]
     assert clip.attributes.shape == (clip.frames, 25)
-    assert abs(clip.frames - 50) <= 1
+    assert abs(clip.frames - 50) <= 3  # AAC fills its first and its last block of 0.064 s
     assert "looked" in warnings
     assert (clip.sound is not None) == sound
     np.save(tmp_path / "a.npy", np.zeros((50, 58), np.float32))  # a file comes before it

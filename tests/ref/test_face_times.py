@@ -57,8 +57,8 @@ def test_in_a_longer_gap_the_face_is_at_rest():
     times = middles(25.0)
     face = rising(times[(times < 5.5) | (times > 8.0)])
     fitted, line = fit_face(face, 25.0, 250, 10.0, "of/a.csv")
-    assert line == "no face in a.csv for 2.6 s, first at 5.5 s: it is at rest there"
-    gap = (times > 5.5) & (times < 8.0)
+    assert line == "no face in a.csv for 2.5 s, first at 5.5 s: it is at rest there"
+    gap = (times >= 5.5) & (times <= 8.0)
     np.testing.assert_allclose(fitted.attributes[~gap, HAPPY], times[~gap] / 10, atol=1e-5)
     assert not fitted.attributes[gap][:, 7].any()
     assert (fitted.attributes[gap][:, NEUTRAL] == 1).all()

@@ -107,7 +107,7 @@ def test_a_record_says_whether_listeners_are_aligned(tree: Path):
 
 
 def test_ids_are_those_of_a_run_on_the_same_folder(tree: Path):
-    assert [c.id for c in find_clips(tree)] == [p.id for p in read_tree(tree, "train").pairs]
+    assert [c.id for c in find_clips(tree).clips] == [p.id for p in read_tree(tree, "train").pairs]
 
 
 def test_a_reaction(tree: Path):
