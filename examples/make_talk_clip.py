@@ -16,10 +16,10 @@ import av
 import click
 import numpy as np
 from make_clips import RATE, Line, Recipe, perform
-from mreactor_ref.data.simulated.speech import Spoken
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from mreactor_ref.data.simulated.speech import Spoken
 from mreactor_ref.head.head import weights_of
 from mreactor_ref.head.picture import View, draw
 
