@@ -288,8 +288,8 @@ def test_a_run_does_not_take_its_results_for_clips(tmp_path):
     result = find_clips(tmp_path)
     assert [clip.id for clip in result.clips] == ["a"]
     assert {entry.reason for entry in result.ignored} == {"it is a result of a run"}
+    touch(tmp_path, "other/run-1-of-2.json", "other/manifest-1-of-2.jsonl", "other/a.npz")
     with pytest.raises(UsageError, match="a result of a run"):
-        touch(tmp_path, "other/run-1-of-2.json", "other/manifest-1-of-2.jsonl", "other/a.npz")
         find_clips(tmp_path / "other")
 
 

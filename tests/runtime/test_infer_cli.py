@@ -87,6 +87,11 @@ def test_every_option_reaches_the_run(place):
             "polarity_threshold": 0.75,
             "intensity_threshold": 0.125,
         },
+        "reading": {
+            "strict": False,
+            "video_faces": True,
+            "transcribe": {"model": None, "language": "auto", "compute_type": "default"},
+        },
     }
     told = json.loads((place / "out" / "a.priors.json").read_text())
     assert [row["verdict"] for row in told[0]["candidates"]] == ["kept"]
@@ -171,7 +176,6 @@ def test_a_damaged_checkpoint_ends_with_5(place):
         (("--input", "no-such-folder"), "no-such-folder"),
         (("--model", "no-such-model"), "no model 'no-such-model'"),
         (("--model", "clips"), "no bundle"),
-        (("--input", "empty"), "no clips found"),
         (("--output", "tiny.safetensors/below"), "cannot be written"),
         (("--engine", "torch"), "no checkpoint for the torch engine"),
         (("--shard", "3/2"), "there is no shard 3/2"),
@@ -189,6 +193,13 @@ def test_a_wrong_option_ends_with_2_and_its_name(place, arguments, message):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not Path("reactions/manifest.jsonl").exists()
+
+
+def test_inputs_without_clips_end_with_2(place):
+    Path("empty").mkdir()
+    result = CliRunner().invoke(main, ["--input", "empty"])
+    assert result.exit_code == 2
+    assert "no clips found" in result.output
 
 
 def test_anything_else_ends_with_1_and_a_traceback_only_with_debug(place, monkeypatch):

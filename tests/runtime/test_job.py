@@ -140,25 +140,25 @@ def test_a_result_does_not_depend_on_the_other_clips(clips, tmp_path):
 def test_bad_clips_are_named_and_the_rest_done(clips, tmp_path):
     (clips / "broken.wav").write_bytes(b"RIFF, but not a sound")
     write_clips(clips, ("twice",))
-    (clips / "twice.vtt").write_text("WEBVTT\n")  # two files of words for one clip
+    (clips / "twice.vtt").write_text("WEBVTT\n")  # words twice: the better file is taken
     heard = Heard()
     summary = run_job(clips, tmp_path / "out", reactor(), run_options(samples=1, steps=1), heard)
-    assert summary.done == 3
-    assert set(summary.failed) == {"broken", "twice"}
+    assert summary.done == 4
+    assert set(summary.failed) == {"broken"}
     assert "cannot be read as sound" in summary.failed["broken"]
     lines = {line["id"]: line for line in manifest(tmp_path / "out")}
     assert len(lines) == 5
-    for name in ("broken", "twice"):
-        assert lines[name]["status"] == "failed"
-        assert name in lines[name]["error"]
-        assert not (tmp_path / "out" / f"{name}.npz").exists()
-    assert [o.clip_id for o in heard.outcomes if o.error] == ["broken", "twice"]
+    assert lines["broken"]["status"] == "failed"
+    assert "broken" in lines["broken"]["error"]
+    assert not (tmp_path / "out" / "broken.npz").exists()
+    assert [o.clip_id for o in heard.outcomes if o.error] == ["broken"]
 
 
 def test_a_clip_that_fails_now_leaves_no_older_result(clips, tmp_path):
     options = run_options(samples=1, steps=1)
     run_job(clips, tmp_path / "out", reactor(), options)
     (clips / "a.wav").write_bytes(b"overwritten")
+    (clips / "a.srt").unlink()
     run_job(clips, tmp_path / "out", reactor(), options)
     assert set(files_of(tmp_path / "out")) == {"c.npz", "deep/er/b.npz"}
 
@@ -253,6 +253,8 @@ def test_missing_streams_are_said_once_and_counted(clips, tmp_path):
     assert summary.missing == {"face": 2, "words": 1, "face coefficients": 1}
     assert heard.said == [
         "a note",
+        "1 clip has sound but no words, so its reactions come from no subject of what is said: "
+        "--transcribe small finds the words",
         "a has no face: the model does without (said once a run)",
         "that is bad",
         "c has no words: the model does without (said once a run)",
@@ -297,7 +299,8 @@ def test_explanations_are_written_beside_each_result(clips, tmp_path):
         "b.priors.json": ["deep/er/b", 2],
         "c.priors.json": ["c", 2],
     }
-    np.save(clips / "c.npy", np.zeros((50, 25, 1), np.float32))  # now c fails
+    (clips / "c.wav").write_bytes(b"no sound")  # now c fails
+    (clips / "c.srt").unlink()
     run_job(clips, output, reactor(), options)
     assert not (output / "c.priors.json").exists()
     assert (output / "a.priors.json").exists()

@@ -69,7 +69,7 @@ def test_a_folder_is_read_in_order_and_a_bad_clip_is_a_warning(clips: Path):
 
 
 def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path):
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         notebook.read_clips(tmp_path / "none", fake_model().config)
 
 
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_done_is_an_error(clips: Path):
         notebook.react(clips / "bad.npy", reactor(), **QUICK)
     for suffix in ("wav", "ogg"):
         (clips / f"two.{suffix}").touch()
-    with pytest.raises(ClipError, match="2 sounds for one clip"):
+    with pytest.raises(ClipError, match=r"two\.(wav|ogg): cannot be read as sound"):
         notebook.react(clips / "two.wav", reactor(), **QUICK)
 
 

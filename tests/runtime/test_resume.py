@@ -96,7 +96,7 @@ def test_another_model_or_engine_is_a_reason_too(clips, tmp_path):
     ("changed", "why"),
     [
         ({"dtype": "fp16"}, "dtype was fp32, now fp16"),
-        ({"graphs": "ab" * 32}, "graphs was None, now abababababab..."),
+        ({"graphs_sha256": "ab" * 32}, "graphs was None, now abababababab..."),
     ],
 )
 def test_another_export_of_the_same_model_is_a_reason_too(clips, tmp_path, changed, why):

@@ -119,9 +119,11 @@ class Job:
         silent = [c for c in clips if isinstance(c, ClipFiles) and c.sound and not c.words]
         if not silent or self.hear is not None:
             return []
+        one = len(silent) == 1
         return [
-            f"{len(silent)} clips have sound but no words, so their reactions come from no subject "
-            "of what is said: --transcribe small finds the words"
+            f"{len(silent)} {'clip has' if one else 'clips have'} sound but no words, so "
+            f"{'its' if one else 'their'} reactions come from no subject of what is said: "
+            "--transcribe small finds the words"
         ]
 
     def _do(self, clips: Sequence[ClipFiles | BadClip]) -> None:
