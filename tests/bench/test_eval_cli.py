@@ -14,6 +14,7 @@ from mreactor_bench.control import INTENSITIES, POLARITIES, measure_control
 from mreactor_bench.eval_cli import evaluate
 from mreactor_bench.filters import JUDGED, best_threshold, measure_filters, scores
 from mreactor_ref.cache import CACHE_VARIABLE
+from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.emotion.calibration import read_judged
 from mreactor_ref.schedule import Solver
@@ -75,7 +76,8 @@ def dyads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_whose_valence_is_the_polarity_is_seen_to_follow_it(dyads: Path):
     """The fake model answers with the polarity, and does not know the intensity.
 
-    Its guidance is a factor of the answer, which must be small, for valence is cut at 1.
+    Its guidance is a factor of the answer, which must be small, for valence is cut at 1. Before the
+    first word of a clip there is no polarity, so its answer there is 0.
     """
     reactor = Reactor(fake_model(), FakeEngine(), source=TwoSubjects())
     source = reactor.source
@@ -84,8 +86,10 @@ def test_a_model_whose_valence_is_the_polarity_is_seen_to_follow_it(dyads: Path)
     assert found.clips == 2
     valence = found.rows["valence with polarity"]
     assert valence["within a clip"] == pytest.approx(1)
+    clips = [dyad.clip for dyad in load_dyads(dyads, "test", reactor.config)][:2]
+    spoken = [1 - clip.utterances[0].start * clip.fps // 1 / clip.frames for clip in clips]
     assert valence["mean at the most"] - valence["mean at the least"] == pytest.approx(
-        1e-4 * (POLARITIES[-1] - POLARITIES[0]), rel=1e-2
+        1e-4 * (POLARITIES[-1] - POLARITIES[0]) * np.mean(spoken), rel=1e-3
     )
     assert found.rows["motion with intensity"]["within a clip"] == 0
     assert len(INTENSITIES) > 3

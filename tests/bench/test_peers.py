@@ -89,7 +89,9 @@ def test_every_runner_makes_the_reactions_of_the_torch_engine(
 def test_the_published_loop_computes_all_rows_at_every_step(guidance: float, copies: int):
     model, calls = network(), []
     model.perception.register_forward_hook(lambda _m, inputs, _o: calls.append(inputs[0][0].shape))
-    batch = make_batch(random_clips(model.config, 7, 2), 3, torch.device("cpu"))
+    batch = make_batch(
+        random_clips(model.config, 7, 2), 3, model.listener_shares.numpy(), torch.device("cpu")
+    )
     table = solver_table("ddim", 4)
     with torch.no_grad():
         denoise = published(model)(batch, table, guidance)
@@ -102,7 +104,9 @@ def test_the_hoisted_loop_encodes_once(weights: Weights):
     model, calls = network(), []
     model.perception.register_forward_hook(lambda *_: calls.append("encoder"))
     model.denoiser.step.register_forward_hook(lambda *_: calls.append("modulations"))
-    batch = make_batch(random_clips(model.config, 7, 1), 3, torch.device("cpu"))
+    batch = make_batch(
+        random_clips(model.config, 7, 1), 3, model.listener_shares.numpy(), torch.device("cpu")
+    )
     with torch.no_grad():
         denoise = peers.eager(model)(batch, solver_table("ddim", 4), 2.0)
         for step in range(4):

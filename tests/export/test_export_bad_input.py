@@ -179,8 +179,9 @@ def test_a_bundle_that_is_not_what_was_exported(
 ):
     model, folder = network(), tmp_path / "b"
     mean, std = (tuple(x.tolist()) for x in (model.reaction.mean, model.reaction.std))
+    shares = tuple(model.listener_shares.tolist())
     sha256 = sha256_of(checkpoint)
-    info = BundleInfo(str(checkpoint), model.config, sha256, mean, std, opset=20)
+    info = BundleInfo(str(checkpoint), model.config, sha256, mean, std, shares, opset=20)
     files = exported_files()
     if change in ("external", "foreign"):
         files["encoder.onnx"] = changed_graph(change)

@@ -261,6 +261,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Path]:
         checkpoint_sha256=sha256_of(checkpoint),
         reaction_mean=tuple(model.reaction.mean.tolist()),
         reaction_std=tuple(model.reaction.std.tolist()),
+        listener_shares=tuple(model.listener_shares.tolist()),
         opset=20,
     )
     # the graphs name no checkpoint, so that any may hold them

@@ -89,17 +89,19 @@ def _open_peer(weights: Weights, setting: Setting) -> Runner:
         files = {name: bundle.graph(name) for name in graph_specs(config)}
         peer = onnx_arrays(files, config, setting.device, setting.threads)
         mean, std = torch.tensor(info.reaction_mean), torch.tensor(info.reaction_std)
+        shares = np.array(info.listener_shares, np.float32)
         device = torch.device("cpu")  # of the arrays
     else:
         device = choose_device(setting.device)
         model = load_checkpoint(weights.checkpoint_for(setting.runner)).to(device)
         config, peer = model.config, _torch_peer(setting.runner, model)
         mean, std = model.reaction.mean, model.reaction.std
+        shares = model.listener_shares.numpy(force=True)
     clips = random_clips(config, setting.frames, setting.batch_size)
 
     def call() -> Array:
         with torch.inference_mode():
-            clean = run_peer(peer, clips, setting, config, device)
+            clean = run_peer(peer, clips, shares, setting, config, device)
             return to_reaction(clean, mean, std).cpu().numpy()
 
     return Runner(call, setting.runner)
@@ -114,11 +116,15 @@ def _torch_peer(name: str, model: MReactor) -> Peer:
 def run_peer(
     peer: Peer,
     clips: list[SpeakerClip],
+    shares: Array,
     setting: Setting,
     config: ModelConfig,
     device: torch.device,
 ) -> torch.Tensor:
-    """Clips to standardised reactions (B, S, T, 83), with the noise that the engines draw."""
+    """Clips to standardised reactions (B, S, T, 83), with what the engines draw.
+
+    Args: shares: of each listener's code.
+    """
     table = setting.solver.table(config.train_steps)
     ids, samples = [clip.id for clip in clips], range(setting.samples)
 
@@ -126,6 +132,6 @@ def run_peer(
         drawn = reaction_noise(SEED, ids, samples, step, setting.frames, REACTION)
         return torch.from_numpy(drawn).to(device)
 
-    batch = make_batch(clips, setting.samples, device)
+    batch = make_batch(clips, setting.samples, shares, device)
     denoise = peer(batch, table, setting.solver.guidance_scale)
     return sample(denoise, noise(INITIAL), table, noise)

@@ -9,8 +9,16 @@ import torch
 
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.emotion.priors import Prior, assign, frame_priors
+from mreactor_ref.listeners import draw_codes
 from mreactor_ref.model import Batch
-from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, STREAMS, SpeakerClip, Utterance
+from mreactor_ref.signals import (
+    ATTRIBUTES,
+    COEFFICIENTS,
+    STREAMS,
+    Array,
+    SpeakerClip,
+    Utterance,
+)
 
 SEED = 0  # of clips, priors and noise
 
@@ -52,8 +60,13 @@ def random_clips(config: ModelConfig, frames: int, count: int) -> list[SpeakerCl
     return clips
 
 
-def make_batch(clips: Sequence[SpeakerClip], samples: int, device: torch.device) -> Batch:
-    """Clips of one length and their priors as the model takes them, without padding."""
+def make_batch(
+    clips: Sequence[SpeakerClip], samples: int, shares: Array, device: torch.device
+) -> Batch:
+    """Clips of one length, their priors and listeners as the model takes them, without padding.
+
+    Args: shares: of each listener's code, as the model has them.
+    """
     count, frames = len(clips), clips[0].frames
     source = FixedPriors()
     laid = [
@@ -63,6 +76,7 @@ def make_batch(clips: Sequence[SpeakerClip], samples: int, device: torch.device)
         )
         for clip in clips
     ]
+    listeners = [draw_codes(SEED, clip.id, range(samples), shares) for clip in clips]
     emotion, affect = (np.stack(parts) for parts in zip(*laid, strict=True))
 
     def to_device(values: np.ndarray) -> torch.Tensor:
@@ -75,7 +89,7 @@ def make_batch(clips: Sequence[SpeakerClip], samples: int, device: torch.device)
         emotion=to_device(emotion),
         affect=to_device(affect),
         smoothness=torch.zeros(count, samples, device=device),
-        listener=torch.zeros(count, samples, dtype=torch.long, device=device),
+        listener=to_device(np.stack(listeners)),
     )
 
 
