@@ -17,6 +17,7 @@ from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.encoded import read_encoded
 from mreactor_ref.features.face import Face
 from mreactor_ref.features.grid import at_times, frame_centres
+from mreactor_ref.features.language import language_note
 from mreactor_ref.features.sound import read_sound
 from mreactor_ref.features.words import Transcript, read_words
 from mreactor_ref.signals import Array, SpeakerClip
@@ -34,15 +35,17 @@ class Found:
     Attributes:
         clips: sorted by id.
         ignored: files that belong to no clip; those beside a clip are the clip's own.
+        empty: folders that were given and hold no clip.
     """
 
     clips: tuple[ClipFiles | BadClip, ...]
     ignored: tuple[Ignored, ...] = ()
+    empty: tuple[Path, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line for each reason why files are not read."""
-        return lines_of(self.ignored)
+        """A line for each folder without clips, and for each reason why files are not read."""
+        return (*(f"no clips found in {path}" for path in self.empty), *lines_of(self.ignored))
 
 
 def find_clips(inputs: Inputs) -> Found:
@@ -71,15 +74,18 @@ def find_clips(inputs: Inputs) -> Found:
     inputs = listed(inputs)
     clips: list[tuple[Path, ClipFiles]] = []
     ignored: dict[Path, Ignored] = {}
+    empty: list[Path] = []
     for folder in look_through(inputs):
         grouped, others = group(folder)
         if folder.named is not None:
             grouped, others = _of_named(folder.named, grouped, others)
         clips += [(folder.path, clip) for clip in grouped]
+        empty += [folder.path] if folder.named is None and not grouped else []
         ignored |= {entry.path: entry for entry in others}
     if not clips:
         raise _no_clips(inputs, list(ignored.values()))
-    return Found(tuple(_unique(clips)), tuple(ignored[path] for path in sorted(ignored)))
+    others = tuple(ignored[path] for path in sorted(ignored))
+    return Found(tuple(_unique(clips)), others, tuple(empty))
 
 
 def _of_named(
@@ -182,6 +188,8 @@ class FeatureReader:
         if transcript is None and sound is not None and self._transcriber is not None:
             transcript = self._transcriber(sound.wave)
             streams.warnings += transcript.warnings
+        if transcript is not None and (line := language_note(transcript)):
+            streams.warnings.append(line)
         if duration is None:
             duration = transcript.end if transcript else 0.0
         frames = round(duration * fps)

@@ -23,6 +23,7 @@ from mreactor_ref.features.transcripts.word import Word, utterances
 from mreactor_ref.features.words import Transcript, parse_words, words_json
 from mreactor_ref.files import write_whole
 from mreactor_ref.signals import SAMPLE_RATE, Array
+from mreactor_ref.stages import WORDS, reached
 
 VERSION = 1  # of what is kept: a change of SETTINGS, or of what is made of the answer, is a new one
 # The filter leaves out what is no voice: Whisper hears words in silence and in noise.
@@ -95,7 +96,10 @@ class Transcriber:
             segments, about = model.transcribe(
                 np.ascontiguousarray(wave, np.float32), language=language, **SETTINGS
             )
-            heard = [word for segment in segments for word in segment.words or ()]
+            heard: list[Any] = []
+            for segment in segments:
+                heard += segment.words or ()
+                reached(WORDS, segment.end * SAMPLE_RATE / max(1, len(wave)))
         except RuntimeError as error:
             problem = first_line(error)
             if "Library lib" in problem:

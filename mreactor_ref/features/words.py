@@ -109,16 +109,6 @@ def parse_words(
     return Transcript(words, (*notes, *cut), language)
 
 
-def language_note(language: str | None) -> str | None:
-    """One line where words are not English, which encoders and lexicon here know; else None."""
-    if language is None or language == ENGLISH:
-        return None
-    return (
-        f"the words are in another language ({language}): the words encoder, the sentence encoder "
-        "and the lexicon know English, unless others were chosen"
-    )
-
-
 def words_json(transcript: Transcript) -> str:
     """A transcript in the json form that `read_words` reads: segments with word times."""
     segments = [

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable
+from mreactor_ref.stages import SAMPLING, reached
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.engines.reference import step_graph
@@ -186,11 +187,13 @@ class Sampler:
             clean_of = engine.steps(shared, guided=guidance is not None)
 
             def denoise(x: Tensor, i: int) -> Tensor:
+                reached(SAMPLING, i / len(run.table))
                 return clean_of(x, modulation[i])
         else:
             guidance = None  # it is an input of the graph, which applies it
 
             def denoise(x: Tensor, i: int) -> Tensor:
+                reached(SAMPLING, i / len(run.table))
                 return engine.run(run.graph, {**inputs, NOISY: x, MODULATION: modulation[i]})[CLEAN]
 
         step = partial(fused_step, guidance=guidance)

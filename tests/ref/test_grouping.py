@@ -321,6 +321,13 @@ def test_patterns(tmp_path):
         find_clips(f"{tmp_path}/*.flac")
 
 
+def test_a_folder_without_clips_among_several_inputs_is_told(tmp_path):
+    touch(tmp_path, "talks/a.wav", "empty/notes.txt")
+    result = find_clips([tmp_path / "talks", tmp_path / "empty"])
+    assert [clip.id for clip in result.clips] == ["a"]
+    assert f"no clips found in {tmp_path / 'empty'}" in result.notes
+
+
 def test_ids_of_several_inputs_are_unique(tmp_path):
     touch(tmp_path, "one/day/a.wav", "two/day/a.wav", "two/day/b.wav", "three/a.wav", "c.wav")
     inputs = [tmp_path / name for name in ("one/day", "two/day", "three", "c.wav")]

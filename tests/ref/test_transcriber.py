@@ -23,7 +23,7 @@ from mreactor_ref.features.transcribe_options import (
 )
 from mreactor_ref.features.transcriber import NO_SPEECH, Transcriber
 from mreactor_ref.features.transcripts.word import Word
-from mreactor_ref.features.words import Transcript, language_note, read_words, write_words
+from mreactor_ref.features.words import Transcript, read_words, write_words
 from mreactor_ref.signals import SAMPLE_RATE, Utterance
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
@@ -209,12 +209,6 @@ def test_options():
         *("--transcribe", "small", "--language", "de", "--compute-type", "int8")
     ) == ["small", "de", "int8"]  # fmt: skip
     assert open_transcriber(TranscribeOptions()) is None
-
-
-def test_a_note_on_other_languages():
-    assert language_note(None) is None
-    assert language_note("en") is None
-    assert "another language (de)" in str(language_note("de"))
 
 
 def test_what_is_written_is_read(tmp_path):

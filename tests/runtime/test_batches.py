@@ -200,6 +200,8 @@ class Watched(Silent):
     def __init__(self) -> None:
         self.bytes: list[int] = []
 
+    def reached(self, *_): ...
+
     def finished(self, outcome) -> None:
         assert outcome.error is None
         self.bytes.append(resident())

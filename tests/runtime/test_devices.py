@@ -133,6 +133,8 @@ def test_ctrl_c_ends_the_processes_and_keeps_what_is_done(tmp_path):
     output = tmp_path / "out"
 
     class Interrupts(Heard):
+        def reached(self, *_): ...
+
         def finished(self, outcome):
             super().finished(outcome)
             if len(self.outcomes) == 3:

@@ -30,6 +30,8 @@ class Heard:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def reached(self, *_): ...
+
     def finished(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 

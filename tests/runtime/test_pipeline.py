@@ -152,6 +152,8 @@ def test_the_manifest_has_each_line_as_soon_as_its_clip_is_done(tmp_path):
     seen = []
 
     class Looks(Heard):
+        def reached(self, *_): ...
+
         def finished(self, outcome):
             super().finished(outcome)
             lines = lines_of(tmp_path / "out" / "manifest.jsonl")

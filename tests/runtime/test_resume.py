@@ -252,6 +252,8 @@ from mreactor_runtime.run.run_json import ENGINE_PACKAGES, describe
 from mreactor_runtime.run.summary import Silent
 
 class Told(Silent):
+    def reached(self, *_): ...
+
     def finished(self, outcome):
         print(outcome.clip_id, flush=True)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.sound_length import MICROSECONDS
+from mreactor_ref.stages import FACE, reached
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -69,6 +70,7 @@ def _decode(container: InputContainer) -> Iterator[Frame]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     start = (cast("int | None", container.start_time) or 0) / MICROSECONDS  # it may be unknown
+    duration = (container.duration or 0) / MICROSECONDS
     latest = -np.inf
     for packet in container.demux(stream):
         try:
@@ -80,6 +82,8 @@ def _decode(container: InputContainer) -> Iterator[Frame]:
             if time is None or time - start < latest + 1 / FASTEST:
                 continue
             latest = time - start
+            if duration:
+                reached(FACE, latest / duration)
             yield Frame(latest, _upright(frame))
 
 

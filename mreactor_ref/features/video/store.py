@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -49,7 +50,8 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
         face = reader.read(path)
     except NoRuntimeError as error:
         return no_face(0, str(error))
-    _save(kept, face)
+    with suppress(OSError):  # a cache that cannot be written only costs time
+        _save(kept, face)
     return face
 
 

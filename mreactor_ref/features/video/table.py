@@ -18,7 +18,12 @@ OTHER_NAMES = ("timestamp", *POSE_NAMES, "confidence", "seen")
 
 
 def write_table(path: Path, face: VideoFace) -> None:
-    """Write the table: lines of remarks that begin with #, the header, a row a frame.
+    """Write the table whole or not at all."""
+    write_whole(path, as_table(face))
+
+
+def as_table(face: VideoFace) -> bytes:
+    """The table: lines of remarks that begin with #, the header, a row a frame.
 
     The timestamp is when the frame begins, in seconds from the start of the clip, as OpenFace has
     it. Cells of the pose are empty where the face is not seen.
@@ -46,4 +51,4 @@ def write_table(path: Path, face: VideoFace) -> None:
                 int(face.seen[k]),
             ]
             table.writerow([*about, *units, *others])
-        write_whole(path, file.getvalue().encode())
+        return file.getvalue().encode()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.data.reading import open_hearing
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
-from mreactor_ref.errors import MReactorError
+from mreactor_ref.errors import ClipError, MReactorError
 from mreactor_ref.files import check_writable, is_disk_full
 from mreactor_ref.signals import SpeakerClip
+from mreactor_ref.stages import listening
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
-from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.names import check_names
@@ -132,12 +134,10 @@ class Job:
         threads, device = torch.get_num_threads(), reactor.engine.device
         read = ClipReader(
             *(reactor.config, reactor.source, sampling, self.explain, options.overlap, device),
-            *(options.reading, self.hear),
+            *(options.reading, self.hear, self.ledger.reached),
         )
         batches = Batches(
-            lambda reads: reactor.generate_batch(
-                [read.clip for read in reads], [read.priors for read in reads], sampling
-            ),
+            self._generate,
             device.type,
             sampling.samples,
             options.batch_size,
@@ -154,6 +154,13 @@ class Job:
             self.summary.stopped = True
         finally:
             torch.set_num_threads(threads)  # a thread that reads has set it for itself
+
+    def _generate(self, reads: Sequence[Read]) -> Sequence[ClipReactions | ClipError]:
+        """Reactions to clips of one bucket."""
+        with listening(partial(self.ledger.reached, reads[0].clip.id)):
+            return self.reactor.generate_batch(
+                [read.clip for read in reads], [read.priors for read in reads], self.sampling
+            )
 
     def _reads(
         self, clips: Sequence[ClipFiles | BadClip], read: ClipReader, most: int

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,10 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
 from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
+from mreactor_ref.features.video.store import read_video_face
+from mreactor_ref.features.video.table import as_table
 from mreactor_ref.signals import SpeakerClip
+from mreactor_ref.stages import listening
 from mreactor_runtime.run.manifest import state_of
 from mreactor_runtime.sampling_options import Sampling
 
@@ -30,6 +34,7 @@ class Read:
         seconds: that all this took. state: of the files, before they were read.
         priors: of each reaction. warnings: of the reader. notes: of the source of priors.
         explanation: from `Explain`.
+        face_table: the face that was read out of the clip's video, as `<clip>.face.csv` has it.
     """
 
     files: ClipFiles
@@ -40,6 +45,7 @@ class Read:
     warnings: Sequence[str]
     notes: Sequence[str]
     explanation: Any
+    face_table: bytes | None = None
 
     @property
     def frames(self) -> int:
@@ -72,6 +78,7 @@ class ClipReader:
         explain: says how the priors of a clip came about.
         beside: whether it reads in threads beside the sampler. device: of the encoders.
         options: how files are read. hear: what finds words in a sound.
+        reached: told how far a stage of a clip is: its id, the stage, the part.
     """
 
     def __init__(
@@ -84,10 +91,12 @@ class ClipReader:
         device: torch.device,
         options: ReadOptions | None = None,
         hear: Hear | None = None,
+        reached: Callable[[str, str, float], None] = lambda clip_id, stage, part: None,
     ):
         self._config, self._beside, self._device = config, beside, device
         self._source, self._sampling, self._explain = source, sampling, explain
         self._options, self._hear = options or ReadOptions(), hear
+        self._reached = reached
         self._asking = threading.Lock()
         self._told = len(source.notes)  # notes that are not new
         self._of_thread = threading.local()
@@ -99,7 +108,9 @@ class ClipReader:
         try:
             if isinstance(files, BadClip):
                 raise files.error
-            clip, warnings = self._features().read(files)
+            with listening(partial(self._reached, files.id)):
+                clip, warnings = self._features().read(files)
+            table = self._face_table(files, clip)
             with self._asking:
                 priors = self._priors(clip)
                 explanation = self._explain(clip) if self._explain else None
@@ -107,7 +118,13 @@ class ClipReader:
         except BaseException as error:
             return Unread(files, time.perf_counter() - started, error)
         seconds = time.perf_counter() - started
-        return Read(files, seconds, state, clip, priors, warnings, notes, explanation)
+        return Read(files, seconds, state, clip, priors, warnings, notes, explanation, table)
+
+    def _face_table(self, files: ClipFiles, clip: SpeakerClip) -> bytes | None:
+        """The face of the video, from the cache folder, where the clip's face came from there."""
+        if files.video is None or files.faces or clip.attributes is None:
+            return None
+        return as_table(read_video_face(files.video))
 
     def _priors(self, clip: SpeakerClip) -> Priors:
         samples, seed = self._sampling.samples, self._sampling.seed

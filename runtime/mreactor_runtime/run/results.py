@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mreactor_ref.errors import ClipError, MReactorError
-from mreactor_ref.files import is_disk_full
+from mreactor_ref.files import is_disk_full, write_whole
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
 from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
-from mreactor_runtime.run.resume import PICTURE, PRIORS, beside
+from mreactor_runtime.run.resume import FACE_TABLE, PICTURE, PRIORS, beside
 from mreactor_runtime.run.shard import MANIFEST
 from mreactor_runtime.run.summary import WRITE, Outcome, Progress, Summary
 
@@ -67,6 +67,11 @@ class Ledger:
     def spent(self, stage: str, seconds: float) -> None:
         with self._lock:
             self._summary.stages[stage] += seconds
+
+    def reached(self, clip_id: str, stage: str, part: float) -> None:
+        """How far a stage of a clip is."""
+        with self._lock:
+            self._progress.reached(clip_id, stage, part)
 
     def say(self, text: str) -> None:
         """Something the user should know."""
@@ -125,6 +130,7 @@ class Results:
             digest = write_npz(path, reactions)
             if self.explain:
                 write_json(beside(path, PRIORS), read.explanation)
+            self._write_face(read, beside(path, FACE_TABLE))
             self._draw(clip, reactions, path)
         except Exception as problem:
             if is_disk_full(problem):
@@ -141,6 +147,14 @@ class Results:
         ]
         count = len(reactions.attributes)
         self.ledger.done(clip.id, line, count, 1000 * (seconds + spent))
+
+    def _write_face(self, read: Read, path: Path) -> None:
+        """The face out of the clip's video; not beside the video, where it would be the clip's."""
+        video = read.files.video
+        if read.face_table is None or video is None:
+            return
+        if path.resolve() != video.with_suffix(FACE_TABLE).resolve():
+            write_whole(path, read.face_table)
 
     def _draw(self, clip: SpeakerClip, reactions: ClipReactions, path: Path) -> None:
         """The clip's picture, beside its result; a picture that fails does not fail the clip."""

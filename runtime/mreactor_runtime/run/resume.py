@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
+from mreactor_ref.features.video.table import SUFFIX as FACE_TABLE
 from mreactor_ref.files import remove_partials, sha256_of
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
 from mreactor_runtime.run.run_json import Record, difference, fingerprint
@@ -116,5 +117,5 @@ def _why_again(
 
 def _results(ids: dict[str, ClipFiles | BadClip], kept: set[str]) -> set[str]:
     """The files of clips that are not kept, below the output."""
-    suffixes = (".npz", PRIORS, PICTURE)
+    suffixes = (".npz", PRIORS, PICTURE, FACE_TABLE)
     return {clip_id + suffix for clip_id in ids if clip_id not in kept for suffix in suffixes}

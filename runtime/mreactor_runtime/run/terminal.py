@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mreactor_runtime.run.summary import Outcome, Progress, Summary
+
+MOST_NAME = 24  # characters of a clip's id on the bar
+LEAST_SECONDS = 1.0  # after which a stage's time left is more than a guess
 
 
 @contextmanager
@@ -23,8 +27,9 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
         TextColumn("Reacting"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[rate]} reactions/s, time left"),
+        TextColumn("clips, {task.fields[rate]} reactions/s,"),
         TimeRemainingColumn(),
+        TextColumn("left{task.fields[stage]}"),
         console=console,
         disable=quiet or not console.is_terminal,
         transient=True,
@@ -34,22 +39,39 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
         """Passes what happens on to the bar."""
 
         def begin(self, clips: int) -> None:
-            self.task = bar.add_task("", total=clips, rate="-")
+            self.task = bar.add_task("", total=clips, rate="-", stage="")
             self.started, self.reactions = time.perf_counter(), 0
+            self.stage, self.stage_started = ("", ""), self.started
 
         def say(self, text: str) -> None:
             if not quiet:
                 console.print(f"Note: {text}", markup=False)
+
+        def reached(self, clip_id: str, stage: str, part: float) -> None:
+            if (clip_id, stage) != self.stage:
+                self.stage, self.stage_started = (clip_id, stage), time.perf_counter()
+            spent = time.perf_counter() - self.stage_started
+            bar.update(self.task, stage=stage_text(clip_id, stage, part, spent))
 
         def finished(self, outcome: Outcome) -> None:
             if outcome.error:
                 console.print(f"Failed: {outcome.error}", markup=False)
             self.reactions += outcome.reactions
             rate = self.reactions / (time.perf_counter() - self.started)
-            bar.update(self.task, advance=1, rate=f"{rate:.2f}")
+            bar.update(self.task, advance=1, rate=f"{rate:.2f}", stage="")
 
     with bar:
         yield Shown()
+
+
+def stage_text(clip_id: str, stage: str, part: float, seconds: float) -> str:
+    """How far a stage is that has taken so many seconds; how long it will take, once that shows."""
+    name = clip_id if len(clip_id) <= MOST_NAME else "..." + clip_id[-MOST_NAME:]
+    text = f"; {stage} of {name}: {part:.0%}"
+    if part == 0 or seconds < LEAST_SECONDS:
+        return text
+    left = timedelta(seconds=round(seconds * (1 - part) / part))
+    return f"{text}, {left} left"
 
 
 def last_line(summary: Summary) -> str:

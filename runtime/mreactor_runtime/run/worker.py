@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ from mreactor_runtime.run.summary import STAGES, Outcome, Progress, Summary
 
 PATIENCE = 30.0  # seconds that a process has to end, when the run is interrupted
 
-BEGUN, SAID, FINISHED, ENDED, RAISED = "begun", "said", "finished", "ended", "raised"
+BEGUN, SAID, REACHED, FINISHED = "begun", "said", "reached", "finished"
+ENDED, RAISED = "ended", "raised"
+TELLING_SECONDS = 0.2  # between two lines on how far a clip is: a pipe is slow
 
 # Opens what a process needs, there, on its device and with its CPU threads; it is pickled.
 OpenRun = Callable[[str, int | None], tuple[Reactor, Draw | None, Explain | None]]
@@ -158,6 +162,9 @@ class _Together:
                 summary.notes.append(value)
                 self._progress.say(value)
             return
+        if kind == REACHED:
+            self._progress.reached(*value)
+            return
         if value.error is None:
             summary.done += 1
             summary.reactions += value.reactions
@@ -210,12 +217,19 @@ class _Telling:
 
     def __init__(self, events: Connection):
         self._events = events
+        self._told = -math.inf  # when it last told how far a clip is
 
     def begin(self, clips: int) -> None:
         self._events.send((BEGUN, clips))
 
     def say(self, text: str) -> None:
         self._events.send((SAID, text))
+
+    def reached(self, clip_id: str, stage: str, part: float) -> None:
+        now = time.monotonic()
+        if now - self._told >= TELLING_SECONDS:
+            self._told = now
+            self._events.send((REACHED, (clip_id, stage, part)))
 
     def finished(self, outcome: Outcome) -> None:
         self._events.send((FINISHED, outcome))
