@@ -81,7 +81,7 @@ class Prepared:
     ):
         self.folder = folder or cache_folder() / "features"
         self.dtype = dtype
-        self._reader, self._fps = FeatureReader(config), config.fps
+        self._reader, self._fps = FeatureReader(config, strict=True), config.fps
         self._grid = (FEATURES_VERSION, config.fps)
         self._encoders = (config.sound_encoder, config.words_encoder, config.sound)
 

@@ -51,7 +51,7 @@ def test_either_side_can_speak(tree: Path):
 
 def test_ids_are_those_of_a_run_on_the_same_folder(tree: Path):
     both = read_tree(tree, "val", ("speaker", "listener")).pairs
-    assert sorted(pair.id for pair in both) == [clip.id for clip in find_clips(tree)]
+    assert sorted(pair.id for pair in both) == [clip.id for clip in find_clips(tree).clips]
 
 
 def test_without_a_matrix_nothing_is_called_appropriate(tree: Path):
