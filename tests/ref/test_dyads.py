@@ -52,8 +52,8 @@ class CountingReader:
 
     ids: list[str]
 
-    def __init__(self, config: ModelConfig):
-        self.config = config
+    def __init__(self, config: ModelConfig, *, strict: bool):
+        self.config, self.strict = config, strict
 
     def read(self, files: ClipFiles) -> tuple[SpeakerClip, list[str]]:
         self.ids.append(files.id)
