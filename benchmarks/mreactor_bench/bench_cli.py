@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_bench.eval_cli import SETTINGS, with_options
+from mreactor_bench.faces_command import face_command
 from mreactor_bench.metrics.command import metrics_command
 from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.throughput.setting import PEERS
@@ -93,6 +94,7 @@ def main() -> None:
     """Measure how fast models run, and what our choices of solver and graphs rest on."""
 
 
+main.add_command(face_command)
 main.add_command(metrics_command)
 main.add_command(solvers_command)
 
