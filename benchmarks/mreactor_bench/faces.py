@@ -81,8 +81,16 @@ def measure_faces(
     describe(track, TRUSTED)
     seconds, core_seconds = time.perf_counter() - started, time.process_time() - started_core
     looks.append((track.times[-1] / 60, _peak()))
-    spent = seconds, core_seconds
-    return FaceSpeed(len(track.times), *spent, *size, float(track.seen.mean()), tuple(looks), cores)
+    return FaceSpeed(
+        frames=len(track.times),
+        seconds=seconds,
+        core_seconds=core_seconds,
+        width=size[0],
+        height=size[1],
+        seen=float(track.seen.mean()),
+        memory=tuple(looks),
+        cores=cores,
+    )
 
 
 def turns(video: Path, seconds: float) -> Iterator[Frame]:
