@@ -26,8 +26,9 @@ def print_clips(found: Found, options: ReadOptions, console: Console) -> None:
         console.print(escape(f"Note: {note}"))
     missing = [clip for clip in found.clips if isinstance(clip, ClipFiles) and clip.missing]
     bad = sum(isinstance(clip, BadClip) for clip in found.clips)
+    count = len(found.clips)
     console.print(
-        f"{len(found.clips)} clips; {len(missing)} lack a stream, {bad} cannot be done. "
+        f"{count} clip{'s' * (count != 1)}; {len(missing)} without a stream, {bad} cannot be done. "
         "Nothing was read or written."
     )
 
