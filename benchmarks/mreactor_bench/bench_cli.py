@@ -76,7 +76,7 @@ WHAT = (
     ),
     click.option("--samples", type=click.IntRange(1, 1000), default=10, help="Reactions a clip."),
 )
-HOW_OFTEN = (
+REPEAT_OPTIONS = (
     click.option("--repeats", type=click.IntRange(1), default=5, help="Timed calls at least."),
     click.option(
         "--duration", type=click.FloatRange(0), default=3.0, help="Seconds of timing at least."
@@ -100,7 +100,7 @@ main.add_command(solvers_command)
 
 
 @main.command(context_settings=SETTINGS)
-@with_options(*MODEL, *WHAT, solver_options(Solver(), repeated=("steps",)), *HOW_OFTEN)
+@with_options(*MODEL, *WHAT, solver_options(Solver(), repeated=("steps",)), *REPEAT_OPTIONS)
 @click.option(
     "--compare",
     "pair",
@@ -136,7 +136,7 @@ def throughput(
     with one_line_errors(debug):
         from mreactor_bench.throughput.page import write_reports
         from mreactor_bench.throughput.run import Request, run
-        from mreactor_bench.throughput.setting import Plan
+        from mreactor_bench.throughput.setting import TimingPlan
 
         if output is not None:
             check_writable(output)
@@ -144,7 +144,7 @@ def throughput(
             model=_one_model(model, random_weights),
             random=random_weights,
             runners=(*engines, *peers),
-            plan=Plan(repeats, duration, warm_up),
+            plan=TimingPlan(repeats, duration, warm_up),
             command=_command(),
             **options,
         )

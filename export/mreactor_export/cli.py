@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mreactor_export.parity import Figure
     from mreactor_runtime.bundle import Bundle
 
-OF_VERIFY = ("verify", "thorough", "model", "output", "debug")  # options that --verify takes
+VERIFY_OPTIONS = ("verify", "thorough", "model", "output", "debug")  # options that --verify takes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -113,7 +113,7 @@ def main(
 
         console, given = Console(), _given(context)
         if verify is not None:
-            _refuse(given, given.keys() - set(OF_VERIFY), "--verify takes no")
+            _refuse(given, given.keys() - set(VERIFY_OPTIONS), "--verify takes no")
             _verify(console, verify, model if "model" in given else None, output, thorough)
             return
         _refuse(given, {"thorough"}, "without --verify there is no")

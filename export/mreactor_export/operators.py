@@ -87,7 +87,7 @@ BY_TYPE = {
     **dict.fromkeys(("Gelu", "Sigmoid"), "activation"),
 }
 ELEMENTWISE = frozenset(("Add", "Sub", "Mul", "Div", "Neg"))
-OF_A_BIAS = ELEMENTWISE | {"Abs", "Where"}
+BIAS_OPERATORS = ELEMENTWISE | {"Abs", "Where"}
 
 
 class _Places:
@@ -180,7 +180,7 @@ def classify(graph: onnx.GraphProto) -> list[str | None]:
         if i in into_softmax:
             if i in from_products:
                 return "scores" if node.op_type in ELEMENTWISE else None
-            return "decay" if node.op_type in OF_A_BIAS else None
+            return "decay" if node.op_type in BIAS_OPERATORS else None
         if node.op_type not in ELEMENTWISE:
             return None
         if node.op_type != "Add":

@@ -49,7 +49,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from mreactor_ref.emotion.lexicon_terms import Affect, Lexicon, LexiconFile, places_of, tidy
+from mreactor_ref.emotion.lexicon_terms import Affect, Lexicon, LexiconFile, devices_of, tidy
 from mreactor_ref.emotion.priors import EMOTION_AFFECT, Prior
 from mreactor_ref.errors import UsageError
 
@@ -195,7 +195,7 @@ def _read_rated(format: str, path: Path, *columns: set[str]) -> Lexicon:
     first = file.text.partition("\n")[0]
     rows = file.rows(max(",\t;", key=first.count))
     header = next(rows, (1, []))[1]
-    places = places_of([re.sub(r"[\W_]", "", cell) for cell in header], *columns)
+    places = devices_of([re.sub(r"[\W_]", "", cell) for cell in header], *columns)
     if not places:
         raise file.wrong("line 1 is not the header")
     ratings: dict[str, list[tuple[float, float]]] = {}
@@ -245,7 +245,7 @@ def read_nrc(path: Path) -> Lexicon:
     lines = file.lines()
     columns = {"term", "word", "english word"}, {"emotion", "affectdimension"}
     columns = *columns, {"score", "emotion-intensity-score"}
-    headers = (places_of(text.split("\t"), *columns) for _, text in lines)
+    headers = (devices_of(text.split("\t"), *columns) for _, text in lines)
     places = next(filter(None, headers), None)
     if places is None:
         raise file.wrong("has no header")

@@ -180,7 +180,7 @@ class LexiconFile:
         return [row[place] for place in places]
 
 
-def places_of(header: Sequence[str], *columns: set[str]) -> list[int] | None:
+def devices_of(header: Sequence[str], *columns: set[str]) -> list[int] | None:
     """Where each column is in a header by any of its names, in lower case; None if one is not."""
     cells = [cell.strip().lower() for cell in header]
     found = [next((i for i, cell in enumerate(cells) if cell in names), -1) for names in columns]

@@ -25,8 +25,8 @@ from mreactor_bench.solvers.rule import (
     MEASURES,
     NOISY_STEPS,
     PUBLISHED,
-    Row,
     SolverCase,
+    SolverRow,
     adds_noise,
     choose,
     default_cases,
@@ -253,20 +253,20 @@ def test_default_cases_are_all_different_and_complete():
     assert all(case.solver.guidance_scale == 1 for case in default_cases(guidance_scale=1))
 
 
-def row(case: SolverCase, away: float, corr: float = 2.0, clips: int = 6) -> Row:
+def row(case: SolverCase, away: float, corr: float = 2.0, clips: int = 6) -> SolverRow:
     """Made up: every clip at these means, give or take what is the same for all cases."""
     around = np.linspace(-0.01, 0.01, clips)
     same = {name: tuple(1 + around) for name in MEASURES}
     guided = case.solver.steps if case.solver.guidance_scale != 1 else 0
     measures = same | {"FRCorr": tuple(corr + around)}
-    return Row(case, guided, tuple((away + around).tolist()), measures)
+    return SolverRow(case, guided, tuple((away + around).tolist()), measures)
 
 
 PUBLISHED_ROW = row(SolverCase(PUBLISHED), 0.10)
 END = row(SolverCase(CONVERGED), 0.0)
 
 
-def pick(*rows: Row) -> str:
+def pick(*rows: SolverRow) -> str:
     return choose(verdicts([PUBLISHED_ROW, END, *rows]), price=1.6).row.case.name
 
 
@@ -290,7 +290,7 @@ def test_the_rule_takes_the_cheapest_that_is_near_enough_and_not_worse():
 
 
 def test_what_adds_noise_or_is_guided_is_not_chosen_and_the_published_is_needed():
-    noisy = Row(case_of("ddpm", "trailing", 5), 0, (), PUBLISHED_ROW.measures)
+    noisy = SolverRow(case_of("ddpm", "trailing", 5), 0, (), PUBLISHED_ROW.measures)
     guided = row(case_of("dpmsolver++", "logsnr", 5, 1.5), 0.01)
     assert pick(noisy, guided) == "ddim trailing 50"
     with pytest.raises(ValueError, match="ddim trailing 50 was not measured"):
@@ -307,9 +307,9 @@ def held(published: float, converged: float, ours: float, measure: str) -> tuple
         return {name: (1.0,) * 6 for name in MEASURES} | {measure: tuple((mean + spread).tolist())}
 
     rows = [
-        Row(SolverCase(PUBLISHED), 0, (0.1,) * 6, values(published)),
-        Row(SolverCase(CONVERGED), 0, (0.0,) * 6, values(converged)),
-        Row(case_of("dpmsolver++", "logsnr", 10), 0, (0.1,) * 6, values(ours)),
+        SolverRow(SolverCase(PUBLISHED), 0, (0.1,) * 6, values(published)),
+        SolverRow(SolverCase(CONVERGED), 0, (0.0,) * 6, values(converged)),
+        SolverRow(case_of("dpmsolver++", "logsnr", 10), 0, (0.1,) * 6, values(ours)),
     ]
     verdict = verdicts(rows)[1]
     assert verdict.passes == (verdict.worse == ())
@@ -327,15 +327,17 @@ def test_worse_is_the_bad_side_of_both_the_published_and_the_converged(measure: 
 
 
 def test_what_other_clips_could_turn_is_in_doubt_and_does_not_pass_and_is_not_worse():
-    mixed = Row(
+    mixed = SolverRow(
         case_of("dpmsolver++", "logsnr", 10),
         0,
         (0.05, 0.11, 0.05, 0.15, 0.05, 0.15),
         {name: (0.0, 3.0, 0.0, 3.0, 0.0, 1.0) for name in MEASURES},
     )
     values = {name: (1.0,) * 6 for name in MEASURES}
-    published = Row(PUBLISHED_ROW.case, 0, (0.1,) * 6, values)
-    verdict = verdicts([published, Row(SolverCase(CONVERGED), 0, (0.0,) * 6, values), mixed])[1]
+    published = SolverRow(PUBLISHED_ROW.case, 0, (0.1,) * 6, values)
+    verdict = verdicts([published, SolverRow(SolverCase(CONVERGED), 0, (0.0,) * 6, values), mixed])[
+        1
+    ]
     assert verdict.is_in_doubt
     assert not verdict.is_farther
     assert verdict.worse == ()
@@ -353,7 +355,7 @@ def test_the_interval_is_that_of_a_normal_mean():
 
 def test_the_cost_counts_what_is_guided():
     case = case_of("dpmsolver++", "logsnr", 20, 1.5, (1.0, 100.0))
-    assert Row(case, 5, (), {}).cost(1.6) == pytest.approx(15 + 5 * 1.6)
+    assert SolverRow(case, 5, (), {}).cost(1.6) == pytest.approx(15 + 5 * 1.6)
 
 
 def made_up_report() -> Solvers:
@@ -363,7 +365,7 @@ def made_up_report() -> Solvers:
         row(case_of("dpmsolver++", "logsnr", 10), 0.12),
         row(case_of("dpmsolver++", "logsnr", 15), 0.09),
         row(case_of("dpmsolver++", "logsnr", 20), 0.05),
-        Row(case_of("ddpm", "trailing", 20), 0, (), PUBLISHED_ROW.measures),
+        SolverRow(case_of("ddpm", "trailing", 20), 0, (), PUBLISHED_ROW.measures),
         row(case_of("dpmsolver++", "logsnr", 20, 1.5, (1.0, math.inf)), 0.3),
     )
     about = {"model": "m<ini>", "clips": 6}

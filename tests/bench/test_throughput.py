@@ -24,9 +24,9 @@ from mreactor_bench.throughput.measure import (
     timed,
 )
 from mreactor_bench.throughput.peers import Unavailable
-from mreactor_bench.throughput.setting import Plan, Setting, change
+from mreactor_bench.throughput.setting import Setting, TimingPlan, change
 from mreactor_bench.throughput.weights import Weights
-from mreactor_bench.throughput.worker import Memory, Opened
+from mreactor_bench.throughput.worker import Memory, OpeningTimes
 from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import sha256_of
@@ -62,8 +62,8 @@ class Ticks:
 
 def test_calls_are_timed_until_both_number_and_time_are_reached():
     clock = Ticks()
-    assert timed(clock.call(9, 2, 2, 2), Plan(3, 1.0, warm_up=1), clock) == (2, 2, 2)
-    assert timed(clock.call(2, 2, 2, 2), Plan(1, 5.0, warm_up=0), clock) == (2, 2, 2)
+    assert timed(clock.call(9, 2, 2, 2), TimingPlan(3, 1.0, warm_up=1), clock) == (2, 2, 2)
+    assert timed(clock.call(2, 2, 2, 2), TimingPlan(1, 5.0, warm_up=0), clock) == (2, 2, 2)
 
 
 def test_percentiles_are_values_that_were_measured():
@@ -94,7 +94,7 @@ def test_pairs_alternate_and_their_ratios_survive_a_machine_that_slows_down():
 
     a = noted("A", clock.call(1, 2, 4, 8, 16))  # the machine gets slower from pair to pair
     b = noted("B", clock.call(1, 1, 2, 4, 8))
-    pairs = in_turns(a, b, Plan(4, 0.0, warm_up=1), rest=0, clock=clock)
+    pairs = in_turns(a, b, TimingPlan(4, 0.0, warm_up=1), rest=0, clock=clock)
     assert "".join(order) == "AB" + "ABBAABBA"
     found = Comparison(
         make_row(tuple(x for x, _ in pairs)), make_row(tuple(x for _, x in pairs), runner="eager")
@@ -151,7 +151,7 @@ class FakeWorker:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def open(self) -> Opened:
+    def open(self) -> OpeningTimes:
         self.opened.append(self.setting.runner)
         if self.setting.runner == "compile":
             raise Unavailable("torch.compile does not work here: no compiler")
@@ -170,7 +170,7 @@ class FakeWorker:
 @pytest.fixture
 def fake_workers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runners that were opened, in order; none is a real one."""
-    monkeypatch.setattr(measure, "Worker", FakeWorker)
+    monkeypatch.setattr(measure, "RunnerProcess", FakeWorker)
     monkeypatch.setattr(FakeWorker, "opened", opened := [])
     monkeypatch.setattr(run, "in_process", lambda *_: RATES)
     return opened

@@ -13,7 +13,7 @@ from fakes.bench_rows import CONFIG, RATES, make_row
 from mreactor_bench.throughput.compare import Comparison
 from mreactor_bench.throughput.page import page
 from mreactor_bench.throughput.report import Report
-from mreactor_bench.throughput.setting import Plan
+from mreactor_bench.throughput.setting import TimingPlan
 from mreactor_bench.throughput.weights import Weights
 
 
@@ -28,7 +28,7 @@ def make_report(weights: Weights) -> Report:
         command="mreactor-bench throughput --engine '<torch>'",
         device={"device": "cpu", "processor": "A & B", "memory_bytes": None},
         weights=weights,
-        plan=Plan(2, 0.0, 1),
+        plan=TimingPlan(2, 0.0, 1),
         rates=RATES,
         rates_after=replace(RATES, matmul={"fp32": 9e8}),
         settings=(a.setting, b.setting),

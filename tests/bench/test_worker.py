@@ -10,7 +10,7 @@ from fakes.bench_rows import CONFIG, REACTIONS, SETTING
 from fakes.models import random_model
 
 from mreactor_bench.throughput.weights import Weights
-from mreactor_bench.throughput.worker import Worker
+from mreactor_bench.throughput.worker import RunnerProcess
 from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_ref.files import sha256_of
@@ -25,12 +25,12 @@ def weights(tmp_path: Path) -> Weights:
 
 def test_what_goes_wrong_in_a_worker_reaches_the_caller(weights: Weights):
     with (
-        Worker(weights, replace(SETTING, dtype="bf16", runner="eager")) as worker,
+        RunnerProcess(weights, replace(SETTING, dtype="bf16", runner="eager")) as worker,
         pytest.raises(UsageError, match="eager runs in fp32") as raised,
     ):
         worker.open()
     assert "open_runner" in str(raised.value.__cause__)
-    with Worker(weights, SETTING) as worker:
+    with RunnerProcess(weights, SETTING) as worker:
         assert worker.open().reactions.shape == REACTIONS.shape
         pid = worker._process.pid
         assert pid is not None

@@ -21,7 +21,7 @@ from fakes.jobs import (
 )
 
 from mreactor_ref.errors import IntegrityError, MReactorError, UsageError
-from mreactor_runtime.run.devices import VISIBLE, places_of, run_on_devices
+from mreactor_runtime.run.devices import VISIBLE, devices_of, run_on_devices
 from mreactor_runtime.run.job import Options, run_job
 from mreactor_runtime.run.shard import Shard
 
@@ -164,11 +164,11 @@ def test_the_run_stops_after_max_errors_of_all_processes(tmp_path):
 
 def test_threads_are_shared_among_cpus(monkeypatch):
     for threads, count, share in ((8, 2, 4), (3, 2, 1), (1, 2, 1)):
-        places = places_of(["cpu"] * count, threads)
+        places = devices_of(["cpu"] * count, threads)
         assert [place.threads for place in places] == [share] * count
         assert [place.environment["OMP_NUM_THREADS"] for place in places] == [str(share)] * count
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
-    assert [place.threads for place in places_of(["cpu"] * 3)] == [2, 2, 2]
+    assert [place.threads for place in devices_of(["cpu"] * 3)] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_threads_are_shared_among_cpus(monkeypatch):
 def test_a_process_sees_its_own_gpu_alone(monkeypatch, visible, names, expected):
     monkeypatch.setenv(VISIBLE, visible)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    places = places_of(names)
+    places = devices_of(names)
     assert [place.environment[VISIBLE] for place in places] == expected
     assert {place.device for place in places} == {"cuda"}
 

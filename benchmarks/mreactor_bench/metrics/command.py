@@ -41,13 +41,13 @@ def metrics_command(
 
         from mreactor_bench.metrics.speed import KINDS, draw_sample, measure_speed, speed_rows
         from mreactor_bench.report import text_table, write_report
-        from mreactor_bench.throughput.setting import Plan
+        from mreactor_bench.throughput.setting import TimingPlan
 
         report = {}
         for kind in KINDS:
             sample = draw_sample(kind, samples, frames, real, seed)
             found = measure_speed(
-                sample, Plan(pairs, 0, 0), lambda text: click.echo(text, err=True)
+                sample, TimingPlan(pairs, 0, 0), lambda text: click.echo(text, err=True)
             )
             click.echo(f"{samples} x {frames} frames, {real} real, {kind}:")
             click.echo(text_table(speed_rows(found), "measure"))

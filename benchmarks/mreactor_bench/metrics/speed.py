@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from mreactor_bench.metrics import straightforward
 from mreactor_bench.throughput.compare import QUARTILES, in_turns
 from mreactor_bench.throughput.measure import percentile
-from mreactor_bench.throughput.setting import Plan
+from mreactor_bench.throughput.setting import TimingPlan
 from mreactor_ref.data.simulated.listener import STYLES, simulate_listener
 from mreactor_ref.data.simulated.speaker import simulate_speaker
 from mreactor_ref.metrics.appropriateness import frcorr, frdist
@@ -71,7 +71,7 @@ def draw_sample(kind: str, samples: int, frames: int, real: int, seed: int = 0) 
     return Sample(generated, faces[samples:], speaker)
 
 
-def measure_speed(sample: Sample, plan: Plan, say: Callable[[str], None]) -> dict[str, Speed]:
+def measure_speed(sample: Sample, plan: TimingPlan, say: Callable[[str], None]) -> dict[str, Speed]:
     """FRCorr, FRDist and FRSyn of one clip. FRSyn is that of 2023, so that both count alike.
 
     The seconds are those that the thread computed, for others may use the machine, too.

@@ -19,7 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mreactor_bench.solvers.rule import CHECKS, CONVERGED, MEASURES, Row, SolverCase, adds_noise
+from mreactor_bench.solvers.rule import (
+    CHECKS,
+    CONVERGED,
+    MEASURES,
+    SolverCase,
+    SolverRow,
+    adds_noise,
+)
 from mreactor_ref.data.dyads import Dyad
 from mreactor_ref.emotion.priors import assign
 from mreactor_ref.errors import ClipError, UsageError
@@ -156,7 +163,7 @@ class Measured:
         clips: how many there was time for.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[SolverRow, ...]
     checks: dict[str, tuple[float, ...]]
     clips: int
 
@@ -220,10 +227,10 @@ class _Values:
     measures: list[dict[str, float]]
 
 
-def _row(runner: CaseRunner, case: SolverCase, values: _Values) -> Row:
+def _row(runner: CaseRunner, case: SolverCase, values: _Values) -> SolverRow:
     guided = guided_steps(case, runner.table(case), runner.reactor.config.train_steps)
     measures = {name: tuple(m[name] for m in values.measures) for name in MEASURES}
-    return Row(case, sum(guided), tuple(values.distances), measures)
+    return SolverRow(case, sum(guided), tuple(values.distances), measures)
 
 
 def _from_converged(case: SolverCase, reactions: Mapping[SolverCase, Tensor]) -> float:

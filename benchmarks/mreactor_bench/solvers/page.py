@@ -16,8 +16,8 @@ from mreactor_bench.solvers.rule import (
     LEVEL,
     MEASURES,
     PUBLISHED,
-    Row,
     SolverCase,
+    SolverRow,
     Verdict,
     choose,
     verdicts,
@@ -68,7 +68,7 @@ class Solvers:
 
     about: dict[str, Any]
     command: str
-    rows: tuple[Row, ...]
+    rows: tuple[SolverRow, ...]
     checks: Mapping[str, tuple[float, ...]]
     price: float
     current: SolverCase
@@ -114,7 +114,7 @@ def to_values(report: Solvers) -> dict[str, Any]:
     }
 
 
-def _row_values(row: Row, price: float, verdict: Verdict | None) -> dict[str, Any]:
+def _row_values(row: SolverRow, price: float, verdict: Verdict | None) -> dict[str, Any]:
     values: dict[str, Any] = {
         **{"name": row.case.name, "setting": _case_values(row.case)},
         "guided_steps": row.guided_steps,
@@ -178,7 +178,7 @@ def table_rows(report: Solvers) -> list[list[str]]:
     return rows
 
 
-def _cost(report: Solvers, row: Row) -> float:
+def _cost(report: Solvers, row: SolverRow) -> float:
     return row.cost(report.price)
 
 
@@ -225,8 +225,8 @@ def draw(report: Solvers) -> Figure:
     return figure
 
 
-def _lines(panel: Axes, rows: Sequence[Row], name: str) -> None:
-    def kind(row: Row) -> tuple[str, str]:
+def _lines(panel: Axes, rows: Sequence[SolverRow], name: str) -> None:
+    def kind(row: SolverRow) -> tuple[str, str]:
         return row.case.solver.scheduler, row.case.solver.timestep_spacing
 
     for scheduler, spacing in dict.fromkeys(kind(row) for row in rows):
@@ -246,7 +246,7 @@ def _lines(panel: Axes, rows: Sequence[Row], name: str) -> None:
             )
 
 
-def _value(row: Row, name: str) -> float | None:
+def _value(row: SolverRow, name: str) -> float | None:
     return row.distance if name == DISTANCE else row.mean(name)
 
 

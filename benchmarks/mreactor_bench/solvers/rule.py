@@ -69,7 +69,7 @@ class SolverCase:
 
 
 @dataclass(frozen=True)
-class Row:
+class SolverRow:
     """The figures of a case, by clip.
 
     Attributes:
@@ -115,7 +115,7 @@ class Verdict:
         departures: measure -> how much larger it is than the converged solution's.
     """
 
-    row: Row
+    row: SolverRow
     distance: Interval
     changes: dict[str, Interval]
     departures: dict[str, Interval]
@@ -205,7 +205,7 @@ def interval(differences: Sequence[float], seed: int = 0) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def judge(row: Row, published: Row, converged: Row) -> Verdict:
+def judge(row: SolverRow, published: SolverRow, converged: SolverRow) -> Verdict:
     """Hold a deterministic case against two others on the same clips."""
 
     def change(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
@@ -219,7 +219,7 @@ def judge(row: Row, published: Row, converged: Row) -> Verdict:
     )
 
 
-def verdicts(rows: Iterable[Row], guidance_scale: float = 1.0) -> list[Verdict]:
+def verdicts(rows: Iterable[SolverRow], guidance_scale: float = 1.0) -> list[Verdict]:
     """Of the deterministic cases of a guidance scale, but for the converged ones.
 
     Raises: ValueError where the published sampler or the converged one was not measured.

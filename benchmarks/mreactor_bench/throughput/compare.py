@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from mreactor_bench.throughput.measure import Bench, Row, percentile
-from mreactor_bench.throughput.setting import Plan, Setting
-from mreactor_bench.throughput.worker import Worker
+from mreactor_bench.throughput.measure import Bench, TimedRow, percentile
+from mreactor_bench.throughput.setting import Setting, TimingPlan
+from mreactor_bench.throughput.worker import RunnerProcess
 from mreactor_runtime.engines.names import TORCH
 
 # Between the two: idle threads of a runner go on spinning for up to 200 ms, and would take cores.
@@ -26,8 +26,8 @@ class Comparison:
         a, b: rows whose `seconds` are paired by place.
     """
 
-    a: Row
-    b: Row
+    a: TimedRow
+    b: TimedRow
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -71,7 +71,7 @@ class Comparison:
 def in_turns(
     a: Callable[[], float],
     b: Callable[[], float],
-    plan: Plan,
+    plan: TimingPlan,
     rest: float = REST,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[tuple[float, float]]:
@@ -105,7 +105,7 @@ def compare(bench: Bench, a: Setting, b: Setting, rest: float = REST) -> Compari
     Raises: as `Bench.measure`.
     """
     bench.say(f"comparing A, {a.describe()}, with B, {b.describe()}")
-    with Worker(bench.weights, a) as first, Worker(bench.weights, b) as second:
+    with RunnerProcess(bench.weights, a) as first, RunnerProcess(bench.weights, b) as second:
         opened = [first.open(), second.open()]
         # The torch engine first: then its reactions are there to hold the other's against.
         order = sorted((0, 1), key=lambda i: opened[i].name != TORCH)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mreactor_bench.throughput.ceiling import Ceiling, Rates, ceiling
-from mreactor_bench.throughput.setting import Plan, Setting
+from mreactor_bench.throughput.setting import Setting, TimingPlan
 from mreactor_bench.throughput.weights import Weights
-from mreactor_bench.throughput.worker import Memory, Opened, Worker
+from mreactor_bench.throughput.worker import Memory, OpeningTimes, RunnerProcess
 from mreactor_export.parity.setup import BOUNDS
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import MReactorError
@@ -35,7 +35,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 @dataclass(frozen=True)
-class Row:
+class TimedRow:
     """What was measured of one setting.
 
     Attributes:
@@ -50,7 +50,7 @@ class Row:
     setting: Setting
     name: str
     seconds: tuple[float, ...]
-    opened: Opened
+    opened: OpeningTimes
     memory: Memory
     ceiling: Ceiling
     fps: float
@@ -115,7 +115,7 @@ class Row:
 
 
 def timed(
-    call: Callable[[], float], plan: Plan, clock: Callable[[], float] = time.perf_counter
+    call: Callable[[], float], plan: TimingPlan, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[float, ...]:
     """The seconds of each call of a plan; `call` says how long it took."""
     for _ in range(plan.warm_up):
@@ -141,7 +141,7 @@ class References:
         self._weights, self._say = weights, say
         self._known: dict[tuple[Any, ...], Array] = {}
 
-    def check(self, setting: Setting, opened: Opened) -> tuple[float | None, float]:
+    def check(self, setting: Setting, opened: OpeningTimes) -> tuple[float | None, float]:
         """The relative error of a runner's first reactions, and its bound.
 
         Raises: DifferentReactions where it is beyond the bound.
@@ -166,7 +166,7 @@ class References:
         if key not in self._known:
             torch_engine = replace(setting, runner=TORCH, dtype="fp32")
             self._say(f"checking against {torch_engine.describe()}")
-            with Worker(self._weights, torch_engine) as worker:
+            with RunnerProcess(self._weights, torch_engine) as worker:
                 self._known[key] = worker.open().reactions
         return self._known[key]
 
@@ -181,17 +181,17 @@ class Bench:
 
     weights: Weights
     rates: Rates
-    plan: Plan
+    plan: TimingPlan
     references: References
     say: Callable[[str], None]
 
-    def measure(self, setting: Setting) -> Row:
+    def measure(self, setting: Setting) -> TimedRow:
         """Open, check, warm up, time.
 
         Raises: what the runner raises; DifferentReactions.
         """
         self.say(f"measuring {setting.describe()}")
-        with Worker(self.weights, setting) as worker:
+        with RunnerProcess(self.weights, setting) as worker:
             opened = worker.open()
             relative, bound = self.references.check(setting, opened)
             seconds = timed(worker.call, self.plan)
@@ -200,15 +200,15 @@ class Bench:
     def row(
         self,
         setting: Setting,
-        opened: Opened,
+        opened: OpeningTimes,
         seconds: tuple[float, ...],
         memory: Memory,
         relative: float | None,
         bound: float,
-    ) -> Row:
+    ) -> TimedRow:
         """A row of what was measured."""
         config = self.weights.config
-        return Row(
+        return TimedRow(
             setting=setting,
             name=opened.name,
             seconds=seconds,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mreactor_bench.throughput.compare import Comparison
-from mreactor_bench.throughput.measure import Row
+from mreactor_bench.throughput.measure import TimedRow
 from mreactor_bench.throughput.report import (
     CEILING_COLUMNS,
     COST_COLUMNS,
@@ -94,7 +94,7 @@ class Bar:
     label: str
 
 
-def plot_times(rows: Sequence[Row]) -> str:
+def plot_times(rows: Sequence[TimedRow]) -> str:
     """A bar a row, the seconds of a clip, with every call and the floor."""
     bars = []
     for row in rows:

@@ -9,8 +9,8 @@ from typing import Any
 from mreactor_bench.report import PACKAGES, table, to_json
 from mreactor_bench.throughput.ceiling import Ceiling, Rates, clip_operations
 from mreactor_bench.throughput.compare import Comparison
-from mreactor_bench.throughput.measure import Row, clip_ceiling
-from mreactor_bench.throughput.setting import PEERS, Plan, Setting
+from mreactor_bench.throughput.measure import TimedRow, clip_ceiling
+from mreactor_bench.throughput.setting import PEERS, Setting, TimingPlan
 from mreactor_bench.throughput.weights import Weights
 from mreactor_runtime.bundle import versions
 
@@ -63,16 +63,16 @@ class Report:
     command: str
     device: dict[str, Any]
     weights: Weights
-    plan: Plan
+    plan: TimingPlan
     rates: Rates
     rates_after: Rates
     settings: tuple[Setting, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TimedRow, ...]
     comparisons: tuple[Comparison, ...] = ()
     failures: tuple[str, ...] = ()
 
     @property
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> list[TimedRow]:
         """Those of comparisons, too."""
         return [*self.rows, *(row for c in self.comparisons for row in (c.a, c.b))]
 
@@ -189,7 +189,7 @@ COST_COLUMNS = (
 )
 
 
-def _names(row: Row) -> list[str]:
+def _names(row: TimedRow) -> list[str]:
     s, solver = row.setting, row.setting.solver
     guidance = f" g{solver.guidance_scale:g}" if solver.guided else ""
     return [
@@ -198,7 +198,7 @@ def _names(row: Row) -> list[str]:
     ]
 
 
-def row_cells(row: Row) -> list[str]:
+def row_cells(row: TimedRow) -> list[str]:
     """The cells of ROW_COLUMNS; frames are frames x reactions."""
     f = row.figures()
     rates = ("clips_per_second", "reactions_per_second", "frames_per_second", "real_time_factor")
@@ -212,7 +212,7 @@ def row_cells(row: Row) -> list[str]:
     ]
 
 
-def cost_cells(row: Row) -> list[str]:
+def cost_cells(row: TimedRow) -> list[str]:
     """The cells of COST_COLUMNS."""
     opened, device = row.opened, row.memory.device
     capture = max(opened.first_seconds - row.latency, 0.0)

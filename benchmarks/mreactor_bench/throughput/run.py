@@ -11,10 +11,10 @@ from typing import Any
 
 from mreactor_bench.throughput.compare import Comparison, compare
 from mreactor_bench.throughput.machine import describe, measure_rates
-from mreactor_bench.throughput.measure import Bench, References, Row
+from mreactor_bench.throughput.measure import Bench, References, TimedRow
 from mreactor_bench.throughput.peers import Unavailable
 from mreactor_bench.throughput.report import Report, ceiling_markdown, machine_text
-from mreactor_bench.throughput.setting import Plan, Setting, change
+from mreactor_bench.throughput.setting import Setting, TimingPlan, change
 from mreactor_bench.throughput.weights import Weights, find_weights, random_weights, with_exports
 from mreactor_bench.throughput.worker import in_process
 from mreactor_ref.errors import MReactorError, UsageError
@@ -46,7 +46,7 @@ class Request:
     solver: Mapping[str, Any]
     threads: int | None
     pair: tuple[str, str] | None
-    plan: Plan
+    plan: TimingPlan
     command: str
 
 
@@ -82,7 +82,7 @@ def _run(
     show(machine_text(describe(device), rates))
     show(ceiling_markdown(weights, rates, settings))
     bench = Bench(weights, rates, request.plan, References(weights, say), say)
-    rows: list[Row] = []
+    rows: list[TimedRow] = []
     comparisons: list[Comparison] = []
     failures: list[MReactorError] = []
     if request.pair:

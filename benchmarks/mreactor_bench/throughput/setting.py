@@ -71,7 +71,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimingPlan:
     """How often a call is timed: at least `repeats` times and for at least `duration` seconds,
     after `warm_up` calls that are not."""
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpeningTimes:
     """What it took until a runner could be called again and again.
 
     Attributes:
@@ -66,7 +66,7 @@ class Memory:
     device_taken: int | None = None
 
 
-class Worker:
+class RunnerProcess:
     """A setting in a process of its own. A context: leaving it ends the process."""
 
     def __init__(self, weights: Weights, setting: Setting):
@@ -77,7 +77,7 @@ class Worker:
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> RunnerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,7 +85,7 @@ class Worker:
         self._process.terminate()
         self._process.join()
 
-    def open(self) -> Opened:
+    def open(self) -> OpeningTimes:
         """Wait until the first call is done.
 
         Raises: what opening or calling the runner raised; UsageError for want of memory.
@@ -147,7 +147,7 @@ def serve(connection: Connection, weights: Weights, setting: Setting) -> None:
         reactions = runner.call()
         first = time.perf_counter()
         connection.send(
-            Opened(
+            OpeningTimes(
                 name=runner.name,
                 notes=runner.notes,
                 import_seconds=imported - started,

@@ -48,7 +48,7 @@ BANDWIDTHS = (80, 110, 160)
 
 
 @dataclass(frozen=True)
-class Word:
+class SpokenWord:
     """A spoken word with its punctuation. Times in seconds; the loud words are emphasised."""
 
     text: str
@@ -67,7 +67,7 @@ class Spoken:
         arousal: -1 to 1; raises pitch, level and pace.
     """
 
-    words: tuple[Word, ...]
+    words: tuple[SpokenWord, ...]
     polarity: int
     arousal: float
 
@@ -133,17 +133,19 @@ def write_script(
     return tuple(script)
 
 
-def _timed(rng: np.random.Generator, text: str, start: float, arousal: float) -> tuple[Word, ...]:
+def _timed(
+    rng: np.random.Generator, text: str, start: float, arousal: float
+) -> tuple[SpokenWord, ...]:
     """The words of a sentence one after the other; one of the longer ones is emphasised."""
     texts = text.split()
     long = [i for i, word in enumerate(texts) if len(word.strip(",.!?")) > 4]
     emphasised = {int(rng.choice(long))} if long else set()
     pace = SYLLABLE * (1 - 0.15 * arousal)
-    words: list[Word] = []
+    words: list[SpokenWord] = []
     for i, word in enumerate(texts):
         length = pace * syllables(word) * (1.25 if i in emphasised else 1.0)
         length = (length + 0.05) * rng.uniform(0.9, 1.1)
-        words.append(Word(word, round(start, 3), round(start + length, 3), i in emphasised))
+        words.append(SpokenWord(word, round(start, 3), round(start + length, 3), i in emphasised))
         start += length + (COMMA_PAUSE if word.endswith(",") else WORD_GAP)
     return tuple(words)
 

@@ -38,7 +38,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
-class Place:
+class Device:
     """Where a process runs.
 
     Attributes:
@@ -52,7 +52,7 @@ class Place:
     environment: Mapping[str, str]
 
 
-def places_of(names: Sequence[str], threads: int | None = None) -> list[Place]:
+def devices_of(names: Sequence[str], threads: int | None = None) -> list[Device]:
     """The devices by name: numbers of CUDA devices, or "cpu" once for each process.
 
     Args: threads: on the CPU, of all processes together; None is one a core.
@@ -69,7 +69,7 @@ def places_of(names: Sequence[str], threads: int | None = None) -> list[Place]:
     share = max(1, (threads or len(os.sched_getaffinity(0))) // len(names))
     variables = {"OMP_NUM_THREADS": str(share)}
     if all(name == CPU for name in names):
-        return [Place(f"cpu {i}", CPU, share, variables) for i, _ in enumerate(names, 1)]
+        return [Device(f"cpu {i}", CPU, share, variables) for i, _ in enumerate(names, 1)]
     if CPU in names:
         raise UsageError(
             "devices are CUDA and CPU, whose results are not the same to the last bit",
@@ -86,7 +86,7 @@ def places_of(names: Sequence[str], threads: int | None = None) -> list[Place]:
                 if visible
                 else "--devices cpu,cpu",
             )
-    return [Place(f"cuda {n}", CUDA, None, {**variables, VISIBLE: visible[int(n)]}) for n in names]
+    return [Device(f"cuda {n}", CUDA, None, {**variables, VISIBLE: visible[int(n)]}) for n in names]
 
 
 def _visible_devices() -> list[str]:
@@ -110,7 +110,7 @@ def run_on_devices(
     """`run_job` in a process for each device.
 
     Args:
-        devices: as `places_of` takes them, with `threads`.
+        devices: as `devices_of` takes them, with `threads`.
         open_run: opens the reactor, and what draws and explains, in a process; a function of a
             module, or a `partial` of one.
     Raises:
@@ -119,7 +119,7 @@ def run_on_devices(
         KeyboardInterrupt: the processes have ended, and what they did is kept.
     """
     output, options = Path(output), options or Options()
-    places = places_of(devices, threads)
+    places = devices_of(devices, threads)
     whole = options.shard or WHOLE
     clips = find_clips(input).clips
     check_writable(output)

@@ -13,7 +13,7 @@ from mreactor_ref.errors import UsageError
 T = TypeVar("T")
 
 MANIFEST, RUN = "manifest.jsonl", "run.json"
-OF_SHARDS = {
+SHARD_NAMES = {
     MANIFEST: re.compile(r"manifest-[0-9]+-of-[0-9]+\.jsonl"),
     RUN: re.compile(r"run-[0-9]+-of-[0-9]+\.json"),
 }
@@ -81,4 +81,4 @@ def shard_files(output: Path, name: str) -> list[Path]:
     """The files of all shards in a folder; `name` is MANIFEST or RUN."""
     if not output.is_dir():
         return []
-    return sorted(path for path in output.iterdir() if OF_SHARDS[name].fullmatch(path.name))
+    return sorted(path for path in output.iterdir() if SHARD_NAMES[name].fullmatch(path.name))

@@ -22,7 +22,7 @@ PRODUCTS = ("MatMul", "Gemm", "Einsum")
 
 
 @dataclass(frozen=True)
-class Layer:
+class BuiltLayer:
     """One layer of a plan.
 
     Attributes:
@@ -47,7 +47,7 @@ class Layers:
         separate: the others: their scores are written to memory and read again.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[BuiltLayer, ...]
     fused: tuple[str, ...]
     separate: tuple[str, ...]
 
@@ -60,7 +60,7 @@ class Layers:
         return json.dumps(asdict(self) | {"summary": self.summary}, indent=1) + "\n"
 
 
-def logged_layers(messages: Iterable[str]) -> list[Layer]:
+def logged_layers(messages: Iterable[str]) -> list[BuiltLayer]:
     """The layers that a builder listed in its log, which needs no GPU; none if it did not."""
     layers = []
     for message in messages:
@@ -73,7 +73,7 @@ def logged_layers(messages: Iterable[str]) -> list[Layer]:
     return layers
 
 
-def summarise(layers: Sequence[Layer], onnx_model: bytes) -> Layers:
+def summarise(layers: Sequence[BuiltLayer], onnx_model: bytes) -> Layers:
     """Hold the layers against the attentions of the graph that they came from."""
     kernels = [
         layer for layer in layers if FUSED in layer.name.lower() or FUSED in layer.tactic.lower()
@@ -110,8 +110,8 @@ def attention_nodes(onnx_model: bytes) -> list[str]:
     ]
 
 
-def _layer(match: re.Match[str]) -> Layer:
-    return Layer(
+def _layer(match: re.Match[str]) -> BuiltLayer:
+    return BuiltLayer(
         name=match["name"],
         type=match["type"],
         tactic=match["tactic"],
