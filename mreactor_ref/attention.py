@@ -146,7 +146,7 @@ class CrossAttention(nn.Module):
         return values * (1 + scale) + shift
 
     def null(self, token: Tensor, prior: Tensor) -> Tensor:
-        """What attention to one repeated token gives, whatever the query: its value, (D)."""
+        """The output of attention to one repeated token, whatever the query: its value, (D)."""
         return self.out(self.values(token[None, None], prior[None, None, None])[0, 0, 0])
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

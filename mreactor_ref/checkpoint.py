@@ -174,7 +174,7 @@ def _broken_config(path: Path, error: Exception) -> IntegrityError:
 
 
 def _foreign(path: Path) -> str | None:
-    """What else a file is, by how it begins or by its name."""
+    """The kind of a file that is no checkpoint, by how it begins or by its name."""
     try:
         with path.open("rb") as file:
             start = file.read(max(map(len, BEGINNINGS)))

@@ -1,4 +1,4 @@
-"""What the commands share: a failure becomes one line and an exit code; a bar shows progress."""
+"""Shared by the commands: a failure becomes one line and an exit code; a bar shows progress."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Sublayer = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Context:
-    """What the denoiser needs of a clip, the same at every step.
+    """The tensors of a clip that the denoiser needs, the same at every step.
 
     Attributes:
         condition: C (B, T, D).
@@ -89,7 +89,7 @@ class PriorEmbedding(nn.Module):
 
 
 class StyleEmbedding(nn.Module):
-    """What holds for the whole of a reaction: how smoothly it moves, and who the listener is."""
+    """Embeds what holds for a whole reaction: how smoothly it moves, and who the listener is."""
 
     def __init__(self, width: int, listeners: int):
         super().__init__()

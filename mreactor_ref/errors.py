@@ -26,7 +26,7 @@ class MReactorError(Exception):
 
 
 class UsageError(MReactorError):
-    """What was asked for cannot be: a wrong option, an unknown model, an empty input folder."""
+    """A request that cannot be met: a wrong option, an unknown model, an empty input folder."""
 
     exit_code = 2
 

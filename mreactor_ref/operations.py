@@ -1,4 +1,4 @@
-"""What a clip costs at least, by formula: the multiply-adds of the layers.
+"""The least that a clip costs, by formula: the multiply-adds of the layers.
 
     S reactions, T frames, L layers, D width, N steps; f the feed-forward's width in D.
 

@@ -79,7 +79,7 @@ class TemporalCorrelation(nn.Module):
 
     @staticmethod
     def _received(queries: Tensor, keys: Tensor, asking: Tensor, valid: Tensor) -> Tensor:
-        """What each of the keys (B, N, D) gets of queries (B, M, D), both with masks: (B, N)."""
+        """The attention of queries (B, M, D) to each of the keys (B, N, D), with masks: (B, N)."""
         scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[-1])
         scores = scores.masked_fill(~valid[:, None, :], float("-inf"))
         attention = torch.softmax(scores, dim=-1) * asking[:, :, None]

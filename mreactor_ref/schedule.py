@@ -87,7 +87,7 @@ def add_noise(
 
 @dataclass(frozen=True, eq=False)
 class SolverTable:
-    """What a solver does at each of its N steps.
+    """A solver as rows of coefficients, one for each of its N steps.
 
     Attributes:
         scheduler: one of SCHEDULERS.

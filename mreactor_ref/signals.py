@@ -1,4 +1,4 @@
-"""What goes in and what comes out: streams, channels, frame grid, and the two records of a run.
+"""The signals that go in and come out: streams, channels, frame grid, and two records.
 
 Shape letters, used in every shape comment of the project: B clips, S reactions of a clip,
 T frames, D model width, H heads, L layers, N sampling steps.

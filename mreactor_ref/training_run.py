@@ -72,7 +72,7 @@ def loader(
 
 
 class TrainingRun:
-    """What a training run holds: model, optimiser, moving average, data."""
+    """The state of a training run: model, optimiser, moving average, data."""
 
     def __init__(
         self,

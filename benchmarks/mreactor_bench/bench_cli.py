@@ -186,7 +186,7 @@ def precision(
     output: Path | None,
     debug: bool,
 ) -> None:
-    """What half types lose, and which operators must stay in fp32.
+    """Measure what half types lose, and which operators must stay in fp32.
 
     The figures behind the exporter's table of what it keeps in fp32.
     """

@@ -91,7 +91,7 @@ BIAS_OPERATORS = ELEMENTWISE | {"Abs", "Where"}
 
 
 class _Places:
-    """Who makes and who takes each value of a graph."""
+    """The nodes that make and take each value of a graph."""
 
     def __init__(self, graph: onnx.GraphProto):
         self.nodes = list(graph.node)

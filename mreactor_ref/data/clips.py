@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in the inputs of a run.
+    """The clips in the inputs of a run, and the files that belong to none.
 
     Attributes:
         clips: sorted by id.

@@ -78,7 +78,7 @@ def motion_energy(reaction: Array, deviation: Array) -> float:
 
 
 def statistics(dyads: Iterable[Dyad], config: ModelConfig) -> Statistics:
-    """What standardisation and smoothness need, from the training split; it is read twice."""
+    """The moments for standardisation and smoothness, of the training split; it is read twice."""
     widths = (config.sound, config.words, COEFFICIENTS, ATTRIBUTES)
     streams, reactions = {name: Moments() for name in STREAMS}, Moments()
     for dyad in dyads:

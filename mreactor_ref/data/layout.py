@@ -1,4 +1,4 @@
-"""What a file of a folder of clips can be: by its suffix, its place in a known tree, its name."""
+"""The kinds of files in a folder of clips: by suffix, by place in a known tree, by name."""
 
 from __future__ import annotations
 

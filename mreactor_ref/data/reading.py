@@ -37,7 +37,7 @@ class ReadOptions:
 
 
 def open_hearing(options: ReadOptions, device: str = "auto") -> Hear | None:
-    """What finds words in a sound, for any number of threads, one at a time; None without a model.
+    """A function that finds words in a sound, for any number of threads; None without a model.
 
     Raises:
         UsageError: faster-whisper is not installed, or the weights are not to be had.

@@ -29,7 +29,7 @@ class Streams:
         self.error: ClipError | None = None
 
     def read(self, name: str, read: Callable[[Path], Stream], path: Path | None) -> Stream | None:
-        """What `read` makes of a file; None where there is none, or it cannot be read."""
+        """The stream that `read` makes of a file; None where it is not there or not readable."""
         if path is None:
             return None
         try:

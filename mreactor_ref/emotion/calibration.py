@@ -1,4 +1,4 @@
-"""What a similarity means: judged pairs of utterance and subject, and the curve fitted to them.
+"""Calibrates similarity: judged pairs of utterance and subject, and the curve fitted to them.
 
 `calibration.csv` was written and judged for this, as `judged.csv` of the benchmarks was, which
 tests the filters; they share no utterance. One annotator, a language model, judged by meaning.

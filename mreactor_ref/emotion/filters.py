@@ -71,7 +71,7 @@ def judge(
     text_polarity: float,
     thresholds: Thresholds,
 ) -> Candidate:
-    """What the filters say of a subject of an utterance with polarity s_text."""
+    """The filters' verdict on a subject of an utterance with polarity s_text."""
     gap = None if found is None else abs(found.prior.polarity - text_polarity)
     return Candidate(
         subject, cosine, similarity, found, gap, _verdict(similarity, found, gap, thresholds)

@@ -62,7 +62,7 @@ How = Literal["exact", "inflected", "words", "negated"]
 
 @dataclass(frozen=True)
 class Found:
-    """What a subject evokes, and who says so.
+    """The values of a subject, and the lexicon that they are from.
 
     Attributes:
         prior: its subject is as asked for.
@@ -103,12 +103,12 @@ class PriorLexicon:
         self._longest = max(map(len, phrases), default=1)
 
     def prior(self, subject: str) -> Prior | None:
-        """What a subject evokes; None where no word of it is known."""
+        """The values of a subject; None where no word of it is known."""
         found = self.find(subject)
         return found.prior if found else None
 
     def find(self, subject: str) -> Found | None:
-        """What a subject evokes, and who says so; None where no word of it is known."""
+        """The values of a subject and their lexicon; None where no word of it is known."""
         return self._cached(subject)
 
     @cached_property
@@ -169,7 +169,7 @@ class PriorLexicon:
         return next(filter(None, phrases), None)
 
     def _part(self, words: list[str]) -> _Part | None:
-        """What the first lexicon that knows these words says of them."""
+        """The values of these words in the first lexicon that knows them."""
         phrase = " ".join(words)
         forms: list[str] = []
         if len(words) <= self._longest:

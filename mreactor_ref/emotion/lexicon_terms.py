@@ -40,7 +40,7 @@ _ENCLOSING = " .,;:!?\"'()[]{}*\u201c\u201d\u2026"
 
 
 class Affect(NamedTuple):  # cheaper to make than a dataclass: a lexicon may have 150,000
-    """What a term evokes: a label of `signals.EMOTIONS` or None, polarity and intensity."""
+    """The values of a term: a label of `signals.EMOTIONS` or None, polarity and intensity."""
 
     emotion: str | None
     polarity: float

@@ -209,7 +209,7 @@ class LLMSubjects:
 
 
 def _run(work: Coroutine[Any, Any, _Answers]) -> _Answers:
-    """What a coroutine returns, also where an event loop runs already."""
+    """Run a coroutine and return its value, also where an event loop runs already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

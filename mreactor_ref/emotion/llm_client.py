@@ -42,7 +42,7 @@ HOPELESS = {
 
 
 def _options() -> dict[str, Any]:
-    """What makes answers short, of one form and the same again, where a server knows how."""
+    """Request options for short answers of one form, the same again, where a server has them."""
     form = {"name": "subjects", "strict": True, "schema": SCHEMA}
     return {
         "response_format": {"type": "json_schema", "json_schema": form},
@@ -149,7 +149,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _content(body: bytes) -> str:
-    """What the model wrote, of the body of a chat completion. Raises: NoAnswer."""
+    """The model's text out of the body of a chat completion. Raises: NoAnswer."""
     try:
         completion = json.loads(body)
     except (ValueError, RecursionError):

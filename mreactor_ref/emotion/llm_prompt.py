@@ -1,4 +1,4 @@
-"""What a language model is asked for the subjects of an utterance, and what is taken of its answer.
+"""The prompt for an utterance's subjects, and the reading of the language model's answer.
 
 A transcript is untrusted text, and so is what a model makes of it. Whatever either says, all that
 becomes of it is subjects of the form that `read_subjects` lets through.

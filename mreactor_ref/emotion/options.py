@@ -104,7 +104,7 @@ def recovery_options(command: Callable[..., None]) -> Callable[..., None]:
 def open_recovery(
     options: RecoveryOptions = DEFAULTS, given: tuple[str, ...] | None = None
 ) -> ExpressiveRecovery:
-    """What the options ask for.
+    """The recovery that the options ask for.
 
     Args:
         given: subjects to judge, in place of those that a source proposes.

@@ -73,7 +73,7 @@ GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo one, are spread evenly howe
 
 @dataclass(frozen=True)
 class Prior:
-    """What a subject evokes (eq. 4).
+    """The emotion, polarity and intensity that a subject evokes (eq. 4).
 
     Attributes:
         subject: what the utterance is about, in a word or two.
@@ -108,7 +108,7 @@ class PriorSource(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the user should know, a line each; grows with what is asked."""
+        """Lines that the user should read; grows with what is asked."""
         ...
 
     def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:

@@ -154,7 +154,7 @@ class ExpressiveRecovery:
         )
 
     def _check(self, text: str) -> str:
-        """What of an utterance is used, empty without words; notes what is odd about it."""
+        """The part of an utterance that is used, empty without words; notes what is odd."""
         ends = [piece.end() for piece in _PIECE.finditer(text)]
         if len(ends) > MOST_WORDS:
             self._note(

@@ -88,7 +88,7 @@ class Relatedness:
 
 @dataclass(frozen=True)
 class Basis:
-    """What an encoder makes of the table and of the judged pairs: made once, kept in the cache.
+    """An encoder's embeddings of the table and of the judged pairs: made once, kept in the cache.
 
     Attributes:
         table: (K, D) embeddings of the table's subjects.

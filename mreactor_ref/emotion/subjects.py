@@ -43,7 +43,7 @@ class SubjectSource(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the user should know, a line each, said once; may grow while it works."""
+        """Lines that the user should read, each once; may grow while it works."""
         ...
 
     def propose(self, utterances: Sequence[str]) -> list[Proposal]:

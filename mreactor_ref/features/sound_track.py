@@ -27,7 +27,7 @@ CENTRE, LOW = ("FC",), ("LFE", "LFE2")  # names of channels in PyAV
 
 @dataclass
 class Track:
-    """What one track holds, at SAMPLE_RATE, with silence where its timestamps leave gaps.
+    """The samples of one track at SAMPLE_RATE, with silence where its timestamps leave gaps.
 
     Attributes:
         rows: (2, N) left and right, or, of more channels, their mean and the centre; (1, N) mono.

@@ -71,7 +71,7 @@ def clip_frcorr(
     length_rule: LengthRule = challenge_length,
     edition: Edition | None = None,
 ) -> Float64:
-    """What each clip adds to FRCorr, (N,): the sum over its S reactions. See `frcorr`."""
+    """Each clip's part of FRCorr, (N,): the sum over its S reactions. See `frcorr`."""
     sums: list[float] = []
     for generated, real in _clips(predictions, appropriate, length_rule):
         found = concordance(generated, np.stack(real), single=edition is not None)
@@ -84,7 +84,7 @@ def clip_frdist(
     appropriate: Sequence[Sequence[NDArray[Any]]],
     length_rule: LengthRule = challenge_length,
 ) -> Float64:
-    """What each clip adds to FRDist, (N,): the sum over its S reactions. See `frdist`."""
+    """Each clip's part of FRDist, (N,): the sum over its S reactions. See `frdist`."""
     weights = [weight for _, weight in DISTANCE_GROUPS]
     sums: list[float] = []
     for generated, real in _clips(predictions, appropriate, length_rule):

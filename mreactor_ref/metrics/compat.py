@@ -1,4 +1,4 @@
-"""What the code of each challenge does where it departs from the measures' definitions.
+"""How the code of each challenge departs from the measures' definitions.
 
 |                   | react2023     | react2024     | react2025    |
 |-------------------|---------------|---------------|--------------|

@@ -140,7 +140,7 @@ def _products(x: Float64, y: Float64, reach: int) -> Float64:
 
 
 class _Windows:
-    """What each window of a signal (..., T) sums to, without its overall mean.
+    """The sum of each window of a signal (..., T), without its overall mean.
 
     Window k of K = 2 reach + 1 leaves out the first k - reach frames where that is positive, else
     the last reach - k; mirrored, the other way round.

@@ -61,7 +61,7 @@ class SessionOptions:
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """What the manifest says beside the list of files.
+    """The manifest's content beside the list of files.
 
     Attributes:
         model_name: the name or path that was exported, for people.

@@ -62,7 +62,7 @@ def _optional() -> dict[str, str]:
 
 
 def _model(name: str) -> str:
-    """What can run a shipped model, or why nothing can."""
+    """The engines that can run a shipped model, or why none can."""
     try:
         files = find_model(name)
     except MReactorError as error:

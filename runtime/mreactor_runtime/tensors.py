@@ -164,7 +164,7 @@ def kernel_graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
 
 
 def all_graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
-    """What an export makes: the graphs of a run, and those for kernel work."""
+    """The graphs that an export makes: those of a run, and those for kernel work."""
     return graph_specs(config) | kernel_graph_specs(config)
 
 

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured: products of matrices, and copies of memory."""
+"""Measures the best that this machine can do: products of matrices, and copies of memory."""
 
 from __future__ import annotations
 

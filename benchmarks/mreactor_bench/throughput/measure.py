@@ -36,7 +36,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass(frozen=True)
 class TimedRow:
-    """What was measured of one setting.
+    """The figures of one setting.
 
     Attributes:
         setting: what was asked for. name: of the runner that did it.

@@ -107,7 +107,7 @@ class Report:
         )
 
     def to_markdown(self) -> str:
-        """What a person reads first."""
+        """The lines that a person reads first."""
         parts = [
             f"# Throughput of {self.weights.name}",
             machine_text(self.device, self.rates),

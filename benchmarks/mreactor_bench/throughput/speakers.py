@@ -1,4 +1,4 @@
-"""What is fed to every runner: random clips, whose content changes no time, and fixed priors."""
+"""The input of every runner: random clips, whose content changes no time, and fixed priors."""
 
 from __future__ import annotations
 

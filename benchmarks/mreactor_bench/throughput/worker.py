@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OpeningTimes:
-    """What it took until a runner could be called again and again.
+    """The time and memory until a runner could be called again and again.
 
     Attributes:
         name: of the runner. notes: what it said when it was opened.
@@ -189,7 +189,7 @@ def _for_people(error: Exception, setting: Setting) -> MReactorError:
 
 
 def in_process(function: Callable[..., T], *arguments: Any) -> T:
-    """What a function gives in a process of its own, which then ends."""
+    """The value of a function, from a process of its own, which then ends."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()

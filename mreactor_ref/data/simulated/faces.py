@@ -79,7 +79,7 @@ def drive_tracks(frames: int, tracks: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _shape_map() -> tuple[np.ndarray, np.ndarray]:
-    """What is shown -> expression coefficients: matrix (17, 52) and resting face (52,)."""
+    """From what is shown to expression coefficients: matrix (17, 52), resting face (52,)."""
     rng = np.random.default_rng(MAP_SEED)
     width = SHAPE_SLICE.stop - SHAPE_SLICE.start
     return rng.normal(0, SHOWN**-0.5, (SHOWN, width)), rng.normal(0, 0.2, width)

@@ -156,7 +156,7 @@ STYLES: dict[str, Style] = {
 
 @dataclass(frozen=True)
 class Take:
-    """What a listener makes of an utterance: polarity in [-1, 1], intensity in [0.5, 1]."""
+    """A listener's view of an utterance: polarity in [-1, 1], intensity in [0.5, 1]."""
 
     polarity: float
     intensity: float
@@ -165,7 +165,7 @@ class Take:
 def draw_takes(
     rng: np.random.Generator, style: Style, script: Sequence[Spoken]
 ) -> tuple[Take, ...]:
-    """What a listener of this style makes of each utterance."""
+    """The view that a listener of this style takes of each utterance."""
     outlook = np.clip(style.outlook + rng.normal(0, OUTLOOK_JITTER), 0, 1)
     leaning = WIDEST_GAP * (2 * outlook - 1)
     habit = style.intensity + rng.normal(0, INTENSITY_JITTER)

@@ -1,4 +1,4 @@
-"""What the simulated speakers say: positive, neutral and negative sentence templates with slots.
+"""Sentences of the simulated speakers: positive, neutral and negative templates with slots.
 
 The sentences are original and written so that a sentiment lexicon and a sentence encoder both
 hear their polarity. A sentence belongs to one of `SHELVES` shelves by a checksum of its text, so

@@ -87,7 +87,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Tracks:
-    """What a face can follow, (T,) float64 each, at the centres of the frames.
+    """Curves that a face can follow, (T,) float64 each, at the centres of the frames.
 
     Attributes:
         envelope: level of the voice, 1 at the peak of an ordinary syllable.
@@ -157,7 +157,7 @@ def syllables(word: str) -> int:
 
 
 def tracks(script: tuple[Spoken, ...], seconds: float, fps: float) -> Tracks:
-    """What a face can follow, on round(seconds * fps) frames."""
+    """The curves that a face can follow, on round(seconds * fps) frames."""
     centres = frame_centres(fps, round(seconds * fps))
     polarity, arousal, emphasis = (np.zeros_like(centres) for _ in range(3))
     for spoken in script:

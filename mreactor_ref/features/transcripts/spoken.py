@@ -1,4 +1,4 @@
-"""What is spoken: names of speakers, remarks such as [APPLAUSE], and signs are no words."""
+"""Leaves out what nobody says: names of speakers, remarks such as [APPLAUSE], and signs."""
 
 from __future__ import annotations
 

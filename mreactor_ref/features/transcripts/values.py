@@ -1,4 +1,4 @@
-"""What a json file of a stranger holds, taken out without trust."""
+"""Takes values out of a stranger's json file without trusting it."""
 
 from __future__ import annotations
 

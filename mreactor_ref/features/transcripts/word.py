@@ -53,7 +53,7 @@ class Cue:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a file says, before anything is left out or mended.
+    """The content of a file, before anything is left out or mended.
 
     Attributes:
         cues: in the file's order.

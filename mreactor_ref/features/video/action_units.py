@@ -19,7 +19,7 @@ from mreactor_ref.signals import ACTION_UNITS, Array
 
 @dataclass(frozen=True)
 class Unit:
-    """What an action unit is made of.
+    """The blendshapes that make an action unit.
 
     Attributes:
         threshold: the sum above which it occurs.

@@ -1,4 +1,4 @@
-"""What a track of a face says: the 25 attributes over time, gaps filled, and lines about it."""
+"""Turns the track of a face into the 25 attributes over time, fills gaps, and says so."""
 
 from __future__ import annotations
 

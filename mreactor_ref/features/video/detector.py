@@ -88,7 +88,7 @@ def _distinct(faces: list[Detection]) -> list[Detection]:
 
 
 def _shared(a: Square, b: Square) -> float:
-    """What both squares cover, of what either covers, as if they were not turned."""
+    """Intersection over union of two squares, as if they were not turned."""
     low = np.maximum(a.centre - a.side / 2, b.centre - b.side / 2)
     high = np.minimum(a.centre + a.side / 2, b.centre + b.side / 2)
     both = float(np.maximum(high - low, 0).prod())

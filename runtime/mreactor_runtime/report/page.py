@@ -49,7 +49,7 @@ def document(title: str, *parts: str) -> str:
 
 
 def section(title: str, *parts: str, level: int = 2) -> str:
-    """What stands under a heading."""
+    """A heading and the text under it."""
     return _tag(f"h{level}", escape(title)) + "".join(parts)
 
 
@@ -70,7 +70,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def terms(texts: Mapping[str, str]) -> str:
-    """What each word means."""
+    """A list of words with their meanings."""
     pairs = (_tag("dt", escape(name)) + _tag("dd", _prose(text)) for name, text in texts.items())
     return _tag("dl", "".join(pairs))
 

@@ -20,7 +20,7 @@ WAITING_RESULTS = 4  # that are not written yet
 
 
 class ReadAhead(Generic[T, R]):
-    """What `read` makes of each item, in their order, made before it is asked for.
+    """The results of `read` for each item, in order, made before they are asked for.
 
     Args:
         read: called from several threads; what it raises, the one who asks gets.

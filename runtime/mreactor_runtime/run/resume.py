@@ -26,7 +26,7 @@ PRIORS, PICTURE = ".priors.json", ".png"  # beside a result
 
 @dataclass
 class Earlier:
-    """What can be kept of earlier runs.
+    """The results of earlier runs that can be kept.
 
     Attributes:
         kept: ids of clips that are done.

@@ -25,7 +25,7 @@ class Outcome:
 
 
 class Progress(Protocol):
-    """Who is told how a run goes: one call at a time, but not always from the same thread."""
+    """A listener to a run: called one at a time, but not always from the same thread."""
 
     def begin(self, clips: int) -> None:
         """The run starts, with so many clips to do."""

@@ -1,4 +1,4 @@
-"""What `mreactor-infer` shows: a bar, lines of text, and a last line that says what was done."""
+"""The output of `mreactor-infer`: a bar, lines of text, and a last line of what was done."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def stage_text(clip_id: str, stage: str, part: float, seconds: float) -> str:
 
 
 def last_line(summary: Summary) -> str:
-    """What was done, how fast, where it is."""
+    """The closing line: what was done, how fast, where it is."""
     if summary.kept == summary.clips > 0:
         again = "(--no-resume does them again)"
         return f"All {summary.clips} clips were done before {again}; results in {summary.output}"

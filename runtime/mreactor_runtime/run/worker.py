@@ -75,7 +75,7 @@ class Worker:
         theirs.close()  # or the end of the process would not be seen
 
     def next_event(self) -> tuple[str, Any] | None:
-        """What it says next; None where it has ended."""
+        """The next event of the process; None where it has ended."""
         try:
             return self.events.recv()
         except (EOFError, ConnectionError):
@@ -123,7 +123,7 @@ def end(workers: Sequence[Worker]) -> None:
 
 
 class _Together:
-    """What several processes say, as one run says it: the beginning once, and each note."""
+    """Joins what several processes tell into one: the beginning once, and each note once."""
 
     def __init__(self, progress: Progress, summary: Summary):
         self._progress, self._summary = progress, summary

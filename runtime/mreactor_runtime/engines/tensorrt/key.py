@@ -48,7 +48,7 @@ class PlanKey:
         return f"{self.graph}-{self.sha256[:KEY_DIGITS]}"
 
     def differences(self, built: PlanKey) -> list[str]:
-        """What another plan was built for that this is not, in words, a part each."""
+        """The parts in which another plan was built for something else, in words."""
         parts = []
         if built.graph != self.graph or built.model != self.model:
             parts.append("another model's")
