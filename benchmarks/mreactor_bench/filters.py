@@ -1,4 +1,4 @@
-"""What the filters of expressive recovery keep, against judged pairs of utterance and subject.
+"""Scores the filters of expressive recovery on judged pairs of utterance and subject.
 
 The pairs of `judged.csv` share no utterance with those that the similarity was calibrated on.
 """
@@ -28,7 +28,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Filtered:
-    """What is known of each judged pair, (N,) each.
+    """The scores of each judged pair, (N,) each.
 
     Attributes:
         cosine: eq. 2 as printed: of the embeddings of subject and utterance alone.

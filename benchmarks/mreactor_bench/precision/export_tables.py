@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 def precision_tables(
     model: MReactor, frames: int, dtypes: Sequence[str], say: Say, sensitivity: bool = True
 ) -> dict[str, Any]:
-    """What each dtype loses, and which operators lose it; every line is said as it is found.
+    """Tell what each dtype loses, and which operators lose it, a line as it is found.
 
     Args:
         frames: of the one reaction that is denoised. dtypes: half types.

@@ -81,7 +81,7 @@ class CaseRunner:
         self._modulation = outputs[tensors.MODULATION]
 
     def encode(self, dyad: Dyad, samples: int, seed: int) -> Encoded:
-        """What a step needs of a clip. Raises ClipError: it does not fit the model."""
+        """The inputs of a step for a clip. Raises ClipError: it does not fit the model."""
         clip = dyad.clip
         priors = assign(clip.utterances, self.reactor.source, samples, seed, clip.id)
         encoded = self.reactor.encode(clip, priors, Sampling(samples, seed))
@@ -155,7 +155,7 @@ def guided_steps(case: SolverCase, table: SolverTable, train_steps: int) -> list
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured.
+    """The measured figures.
 
     Attributes:
         rows: one for each case.

@@ -1,4 +1,4 @@
-"""What a clip costs at least: operations and bytes by formula, and the time that a machine needs.
+"""The least cost of a clip: operations and bytes by formula, and the time that a machine needs.
 
 The layers' multiply-adds are those of `mreactor_ref.operations`; each counts as two operations.
 """
@@ -80,7 +80,7 @@ def clip_bytes(
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine was measured to do.
+    """The measured rates of a machine.
 
     Attributes:
         device: "cpu" or "cuda".

@@ -173,7 +173,7 @@ class References:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all measurements of a run share.
+    """The parts that all measurements of a run share.
 
     Attributes:
         rates: of the machine. say: hears what is being done.
