@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mreactor_ref.config import ModelConfig
@@ -28,12 +29,26 @@ class ReadOptions:
     Attributes:
         strict: a file that cannot be read is its clip's error; else the clip goes without it.
         video_faces: whether the face of a video is read, where a clip has no other.
+        expression_model: another judge of expressions, as `open_face_reader` takes it.
         transcribe: how words are found in a sound, where a clip has none.
     """
 
     strict: bool = False
     video_faces: bool = True
+    expression_model: str | None = None
     transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
+
+
+def check_faces(options: ReadOptions) -> None:
+    """Find out before any work whether faces can be read as the options ask for.
+
+    Raises:
+        UsageError: the judge of expressions is not to be had.
+    """
+    if options.video_faces and options.expression_model is not None:
+        from mreactor_ref.features.video import open_face_reader
+
+        open_face_reader(options.expression_model)
 
 
 def open_hearing(options: ReadOptions, device: str = "auto") -> Hear | None:
@@ -65,10 +80,14 @@ def open_reader(
     Args:
         hear: of `open_hearing`, which several readers can share.
         device: where encoders that are neural networks run.
+
+    Raises:
+        UsageError: the judge of expressions is not to be had.
     """
     from mreactor_ref.data.clips import FeatureReader
-    from mreactor_ref.features.video import read_face_of_video
+    from mreactor_ref.features.video import open_face_reader, read_face_of_video
 
     options = options or ReadOptions()
-    face = read_face_of_video if options.video_faces else None
+    reader = open_face_reader(options.expression_model) if options.video_faces else None
+    face = partial(read_face_of_video, reader=reader) if options.video_faces else None
     return FeatureReader(config, device, strict=options.strict, video_face=face, transcriber=hear)

@@ -136,6 +136,11 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     help="Read the face of a video where a clip has no other.",
 )
 @click.option(
+    "--expression-model",
+    metavar="FOLDER|emotiefflib",
+    help="Another judge of expressions in videos: EmotiEffLib's network, from its folder.",
+)
+@click.option(
     "--strict",
     is_flag=True,
     help="Fail a clip whose files cannot all be read, instead of going without one.",
@@ -177,6 +182,7 @@ def main(
     overlap: bool,
     transcribe: TranscribeOptions,
     video_faces: bool,
+    expression_model: str | None,
     strict: bool,
     dry_run: bool,
     recovery: RecoveryOptions,
@@ -211,7 +217,7 @@ def main(
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
-        reading = ReadOptions(strict, video_faces, transcribe)
+        reading = ReadOptions(strict, video_faces, expression_model, transcribe)
         if dry_run:
             print_clips(find_clips(inputs), reading, Console())
             return

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 from fakes.drawn_videos import frames, head
-from onnx import TensorProto, helper
+from fakes.judges import write_judge
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.video import emotieffnet
@@ -22,31 +20,8 @@ from mreactor_ref.signals import EXPRESSIONS, VALENCE
 pytest.importorskip("onnxruntime")
 
 
-def stand_in(folder: Path, outputs: int = 10) -> Path:
-    """A network of EmotiEffNet's inputs and outputs: always contempt, valence -0.5, arousal 2."""
-    answer = np.zeros((1, outputs), np.float32)
-    answer[0, 1], answer[0, -2:] = 9.0, [-0.5, 2.0]
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["picture"], ["mean"], axes=[1, 2, 3], keepdims=0),
-            helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
-            helper.make_node("Add", ["nothing", "answer"], ["scores"]),
-        ],
-        "stand_in",
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, 224, 224])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, outputs])],
-        [
-            helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
-            helper.make_tensor("answer", TensorProto.FLOAT, [1, outputs], answer.ravel()),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    onnx.save(model, folder / FILE)
-    return folder
-
-
 def test_a_local_network_judges_the_face(tmp_path: Path) -> None:
-    judge = EmotiEffNet(stand_in(tmp_path))
+    judge = EmotiEffNet(write_judge(tmp_path))
     face = describe(follow_face(frames([(8, head())]), judge), (*TRUSTED, *judge.trusted))
     assert face.face is not None
     assert face.face.attributes is not None
@@ -60,7 +35,7 @@ def test_a_local_network_judges_the_face(tmp_path: Path) -> None:
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"it gives \(1, 7\), not \(1, 10\)"):
-        EmotiEffNet(stand_in(tmp_path, outputs=7))
+        EmotiEffNet(write_judge(tmp_path, outputs=7))
     (tmp_path / FILE).write_bytes(b"nothing")
     with pytest.raises(UsageError, match="is no ONNX file that can be run"):
         EmotiEffNet(tmp_path)

@@ -90,6 +90,7 @@ def test_every_option_reaches_the_run(place):
         "reading": {
             "strict": False,
             "video_faces": True,
+            "expression_model": None,
             "transcribe": {"model": None, "language": "auto", "compute_type": "default"},
         },
     }

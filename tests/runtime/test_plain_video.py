@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fakes.engines import FakeEngine, TwoSubjects, bundle_info, fake_model, onnx_files
+from fakes.judges import write_judge
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.features.face import read_face
@@ -106,3 +107,19 @@ def test_without_faces_of_videos_there_is_none(place: Path):
     assert done.exit_code == 0, done.output
     assert "1 without face" in done.output
     assert not (place / "out/talk.face.csv").exists()
+
+
+def test_another_judge_of_expressions_is_used_and_named_by_what_it_knows(place: Path):
+    write_judge(place)
+    done = infer("-i", "videos", "-o", "out", "--expression-model", str(place))
+    assert done.exit_code == 0, done.output
+    assert "Neutral Happy Sad Surprise Contempt valence arousal; hints are" in done.output
+    table = read_face(place / "out/talk.face.csv")
+    assert table.attributes[:, ATTRIBUTE_NAMES.index("Contempt")].min() > 0.99
+
+
+def test_a_judge_that_is_not_there_is_said_before_any_work(place: Path):
+    done = infer("-i", "videos", "-o", "out", "--expression-model", str(place / "bundle"))
+    assert done.exit_code == 2
+    assert "has no enet_b0_8_va_mtl.onnx" in done.output
+    assert not list(place.glob("out/*"))

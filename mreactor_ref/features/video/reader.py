@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from mreactor_ref.features.video.networks import SHA256
 from mreactor_ref.features.video.track import follow_face
 from mreactor_ref.head.head import HEAD_FILE
 
+EMOTIEFFLIB = "emotiefflib"  # in place of a folder: where that package keeps its network
 VERSION = 1  # of what is made of the networks' output; a new one reads kept videos again
 
 
@@ -53,3 +55,21 @@ class MeshReader:
     def read(self, path: Path) -> VideoFace:
         trusted = (*TRUSTED, *(self._judge.trusted if self._judge else ()))
         return describe(follow_face(read_frames(path), self._judge), trusted)
+
+
+@cache
+def open_face_reader(expression_model: str | None = None) -> FaceReader:
+    """The reader of the package; several threads can share it.
+
+    Args:
+        expression_model: the folder of EmotiEffLib's network, or EMOTIEFFLIB, in place of the
+            judge of expressions that comes with the package.
+
+    Raises:
+        UsageError: that network is not to be had, or is another one.
+    """
+    if expression_model is None:
+        return MeshReader()
+    from mreactor_ref.features.video.emotieffnet import EmotiEffNet
+
+    return MeshReader(EmotiEffNet(None if expression_model == EMOTIEFFLIB else expression_model))

@@ -55,15 +55,17 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
     return face
 
 
-def read_face_of_video(path: str | Path) -> Face:
+def read_face_of_video(path: str | Path, reader: FaceReader | None = None) -> Face:
     """The face of a video as of any other file; without attributes where none is seen.
+
+    Args: reader: how it is read; the default is the one that comes with the package.
 
     Raises:
         ClipError: the file cannot be read, or has no pictures.
         IntegrityError: a network is not the one of this version.
     """
     path = Path(path)
-    video = read_video_face(path)
+    video = read_video_face(path, reader)
     lines = tuple(f"{path.name}: {line}" for line in video.warnings)
     return replace(video.face or Face(), warnings=lines)
 

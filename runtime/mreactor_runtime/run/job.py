@@ -25,7 +25,7 @@ import torch
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
 from mreactor_ref.data.inputs import Inputs
-from mreactor_ref.data.reading import open_hearing
+from mreactor_ref.data.reading import check_faces, open_hearing
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError, MReactorError
@@ -73,6 +73,7 @@ class Job:
         self.sampling = options.sampling or reactor.sampling
         self.sampling.solver.table(reactor.config.train_steps)  # or it is out of range
         self.found = find_clips(input)
+        check_faces(options.reading)
         self.hear = open_hearing(options.reading, reactor.engine.device.type)
         self.clips = self.shard.of(check_names(self.found.clips, output))
         self.record = describe(input, reactor, self.sampling, options)

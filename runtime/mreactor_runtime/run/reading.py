@@ -15,7 +15,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
 from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
-from mreactor_ref.features.video.store import read_video_face
+from mreactor_ref.features.video import open_face_reader, read_video_face
 from mreactor_ref.features.video.table import as_table
 from mreactor_ref.signals import SpeakerClip
 from mreactor_ref.stages import listening
@@ -124,7 +124,8 @@ class ClipReader:
         """The face of the video, from the cache folder, where the clip's face came from there."""
         if files.video is None or files.faces or clip.attributes is None:
             return None
-        return as_table(read_video_face(files.video))
+        reader = open_face_reader(self._options.expression_model)
+        return as_table(read_video_face(files.video, reader))
 
     def _priors(self, clip: SpeakerClip) -> Priors:
         samples, seed = self._sampling.samples, self._sampling.seed
