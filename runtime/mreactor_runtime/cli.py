@@ -20,8 +20,8 @@ from mreactor_runtime.sampling_options import not_nan, solver_options
 
 if TYPE_CHECKING:
     from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.extras import Extra
     from mreactor_runtime.run.reading import Explain
-    from mreactor_runtime.run.results import Draw
 
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 
@@ -237,9 +237,9 @@ def main(
                         inputs, output, names, opens, options, progress, threads
                     )
             else:
-                reactor, draw, explain = opens(device, threads)
+                reactor, extras, explain = opens(device, threads)
                 with shown_progress(quiet) as progress:
-                    summary = run_job(inputs, output, reactor, options, progress, draw, explain)
+                    summary = run_job(inputs, output, reactor, options, progress, extras, explain)
         except KeyboardInterrupt:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(INTERRUPTED)
@@ -261,8 +261,8 @@ def open_run(
     explain_priors: bool,
     device: str,
     threads: int | None,
-) -> tuple[Reactor, Draw | None, Explain | None]:
-    """The reactor that the options ask for, and what draws and explains.
+) -> tuple[Reactor, list[Extra], Explain | None]:
+    """The reactor that the options ask for, what is written beside results, and what explains.
 
     Args:
         sampling: what the user gave; the rest is the model's own.
@@ -272,14 +272,15 @@ def open_run(
     """
     from mreactor_ref.emotion.options import open_recovery
     from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.extras import picture
     from mreactor_runtime.run.job import explain_with
 
-    draw = None
+    extras: list[Extra] = []
     if plot:
         from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
 
         require_matplotlib()
-        draw = plot_timeline
+        extras.append(picture(plot_timeline))
     source = open_recovery(recovery)
     reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
-    return reactor, draw, explain_with(source) if explain_priors else None
+    return reactor, extras, explain_with(source) if explain_priors else None
