@@ -16,6 +16,7 @@ from mreactor_ref.features.transcribe_options import TranscribeOptions, transcri
 from mreactor_ref.files import check_writable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
+from mreactor_runtime.forms import SUFFIXES, named_formats
 from mreactor_runtime.sampling_options import not_nan, solver_options
 
 if TYPE_CHECKING:
@@ -149,6 +150,13 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     is_flag=True,
     help="Write how the priors of each clip came about beside its result.",
 )
+@click.option(
+    "--output-format",
+    metavar=",".join(SUFFIXES),
+    default="",
+    show_default="none",
+    help="Beside each npz its reactions in one or several of these forms, as mreactor-convert.",
+)
 @click.option("--plot", is_flag=True, help="Draw a timeline of each clip beside its result.")
 @click.option(
     "--max-errors",
@@ -182,6 +190,7 @@ def main(
     recovery: RecoveryOptions,
     explain_priors: bool,
     plot: bool,
+    output_format: str,
     max_errors: int | None,
     quiet: bool,
     debug: bool,
@@ -215,8 +224,7 @@ def main(
         if dry_run:
             print_clips(find_clips(inputs), reading, Console())
             return
-        part = Shard.parse(shard) if shard else None
-        check_writable(output)
+        formats = named_formats(output_format)
         options = Options(
             max_errors=max_errors,
             debug=debug,
@@ -224,11 +232,14 @@ def main(
             batch_size=batch_size,
             resume=resume,
             overlap=overlap,
-            shard=part,
+            shard=Shard.parse(shard) if shard else None,
             reading=reading,
         )
+        check_writable(output)
         sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
-        opens = partial(open_run, model, engine, dtype, sampling, recovery, plot, explain_priors)
+        opens = partial(
+            open_run, model, engine, dtype, sampling, recovery, plot, formats, explain_priors
+        )
         try:
             if devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
@@ -258,6 +269,7 @@ def open_run(
     sampling: dict[str, Any],
     recovery: RecoveryOptions,
     plot: bool,
+    formats: tuple[str, ...],
     explain_priors: bool,
     device: str,
     threads: int | None,
@@ -266,11 +278,11 @@ def open_run(
 
     Args:
         sampling: what the user gave; the rest is the model's own.
-
     Raises:
         UsageError: there is no such model or engine, or they do not fit.
     """
     from mreactor_ref.emotion.options import open_recovery
+    from mreactor_runtime.convert.during_run import other_forms
     from mreactor_runtime.reactor import Reactor
     from mreactor_runtime.run.extras import picture
     from mreactor_runtime.run.job import explain_with
@@ -283,4 +295,6 @@ def open_run(
         extras.append(picture(plot_timeline))
     source = open_recovery(recovery)
     reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
+    if formats:
+        extras.append(other_forms(formats, reactor))
     return reactor, extras, explain_with(source) if explain_priors else None
