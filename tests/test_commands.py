@@ -72,6 +72,8 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-data", ["simulate", "--output", "d", "--train", "-1"], "--train"),
         ("mreactor-infer", ["--input", ".", "--shard", "0/2"], "no shard 0/2"),
         ("mreactor-infer", ["--input", ".", "--model", "nonesuch"], "no model 'nonesuch'"),
+        ("mreactor-infer", ["--input", ".", "--output-format", "fbx"], "no format 'fbx'"),
+        ("mreactor-convert", [".", "--to", "glb"], "is no run's folder"),
         ("mreactor-export", ["--model", "."], "is a folder, not a checkpoint"),
         (
             "mreactor-bench",

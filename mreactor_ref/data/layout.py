@@ -52,6 +52,10 @@ MOST_TAGS = 2  # `a.en.forced.srt`
 RUN_FILES = re.compile(r"run(?:-\d+-of-\d+)?\.json|manifest(?:-\d+-of-\d+)?\.jsonl")
 RUN_PAIR = ("run", "manifest")  # a folder with both is the output of a run
 PRIORS_SUFFIX = ".priors.json"
+# Its reactions in other forms, of those suffixes that a clip's file may have.
+CONVERTED = re.compile(
+    r".+\.reaction\d+\.(?:a2f\.json|(?:(?:openface|livelink)\.)?csv(?:\.about\.json)?)"
+)
 
 
 def tree_place(path: PurePosixPath) -> PurePosixPath | None:
@@ -78,4 +82,5 @@ def names_of(place: PurePosixPath) -> list[PurePosixPath]:
 
 def is_result(name: str) -> bool:
     """Whether a file with this name is one that runs write beside the clips' results."""
-    return bool(RUN_FILES.fullmatch(name)) or name.endswith(PRIORS_SUFFIX)
+    patterns = (RUN_FILES, CONVERTED)
+    return name.endswith(PRIORS_SUFFIX) or any(pattern.fullmatch(name) for pattern in patterns)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.features.transcribe_options import TranscribeOptions, open_transcriber
+from mreactor_ref.features.transcribe_options import (
+    TranscribeOptions,
+    open_transcriber,
+    transcribe_options,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +43,39 @@ class ReadOptions:
     video_faces: bool = True
     expression_model: str | None = None
     transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
+
+
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of reading clips, passed on as one argument, `reading`."""
+    names = ("strict", "video_faces", "expression_model", "transcribe")
+
+    @wraps(command)
+    def gathered(**values: Any) -> None:
+        reading = ReadOptions(**{name: values.pop(name) for name in names})
+        command(**values, reading=reading)
+
+    options = (
+        transcribe_options(),
+        click.option(
+            "--video-faces/--no-video-faces",
+            default=True,
+            help="Read the face of a video where a clip has no other.",
+        ),
+        click.option(
+            "--expression-model",
+            metavar="FOLDER|emotiefflib",
+            help="Another judge of expressions in videos: EmotiEffLib's network, from its folder.",
+        ),
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Fail a clip whose files cannot all be read, instead of going without one.",
+        ),
+    )
+    with_options: Callable[..., None] = gathered
+    for option in reversed(options):
+        with_options = option(with_options)
+    return with_options
 
 
 def check_faces(options: ReadOptions) -> None:

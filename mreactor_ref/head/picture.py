@@ -138,7 +138,7 @@ def draw(weights: Array, view: View) -> Picture:
     fragments = rasterise(corners, width, height)
     seen = fragments.triangle >= 0
     triangle, shares = fragments.triangle[seen], fragments.shares[seen]
-    normals = _normals(posed, head) @ rotation(view.pitch, view.yaw, view.roll).T
+    normals = vertex_normals(posed, head) @ rotation(view.pitch, view.yaw, view.roll).T
 
     def inside(values: Array | Points) -> Points:
         return np.einsum("nvc,nv->nc", values[head.triangles[triangle]], shares)
@@ -146,7 +146,7 @@ def draw(weights: Array, view: View) -> Picture:
     normal = inside(normals)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     part = head.parts[triangle]
-    colour, gloss = _paint(inside(head.vertices), part)
+    colour, gloss = paint(inside(head.vertices), part)
     light = AMBIENT + (1 - AMBIENT) * np.clip(normal @ LIGHT, 0, 1)
     shine = np.clip(normal @ HALFWAY, 0, 1) ** 40
     picture = np.empty((height, width, 3))
@@ -156,8 +156,8 @@ def draw(weights: Array, view: View) -> Picture:
     return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
 
 
-def _normals(vertices: Array, head: Head) -> Array:
-    """(V, 3) of the vertices, not of length one: the larger a triangle, the more it says."""
+def vertex_normals(vertices: Array, head: Head) -> Array:
+    """(V, 3) of length one, of the vertices (V, 3): the larger a triangle, the more it says."""
     a, b, c = (vertices[head.triangles[:, i]] for i in range(3))
     faces = np.cross(b - a, c - a)
     normals = np.zeros_like(vertices)
@@ -166,7 +166,7 @@ def _normals(vertices: Array, head: Head) -> Array:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def _paint(rest: NDArray[np.float64], part: NDArray[np.uint8]) -> tuple[Points, Points]:
+def paint(rest: Points, part: NDArray[np.uint8]) -> tuple[Points, Points]:
     """Colour (N, 3) and gloss (N,) of points by their place on the head at rest, (N, 3)."""
     colour = np.array([SKIN, WHITE, TEETH, TONGUE])[part]
     gloss = np.array([0.08, 0.5, 0.3, 0.15])[part]

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mreactor_runtime.convert.convert import convert
     from mreactor_runtime.notebook import react, read_clips
     from mreactor_runtime.reactor import Reactor
     from mreactor_runtime.run.job import run_job
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Reactor", "Sampling", "__version__", "react", "read_clips", "run_job"]
+__all__ = ["Reactor", "Sampling", "__version__", "convert", "react", "read_clips", "run_job"]
 
 HOMES = {
     "Reactor": "mreactor_runtime.reactor",
     "Sampling": "mreactor_runtime.sampling_options",
+    "convert": "mreactor_runtime.convert.convert",
     "react": "mreactor_runtime.notebook",
     "read_clips": "mreactor_runtime.notebook",
     "run_job": "mreactor_runtime.run.job",

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mreactor_ref.command import INTERRUPTED, one_line_errors
-from mreactor_ref.data.reading import ReadOptions
+from mreactor_ref.data.reading import ReadOptions, reading_options
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
-from mreactor_ref.features.transcribe_options import TranscribeOptions, transcribe_options
 from mreactor_ref.files import check_writable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
+from mreactor_runtime.forms import SUFFIXES, named_formats
 from mreactor_runtime.sampling_options import not_nan, solver_options
 
 if TYPE_CHECKING:
     from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.extras import Extra
     from mreactor_runtime.run.reading import Explain
-    from mreactor_runtime.run.results import Draw
 
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 
@@ -129,22 +129,7 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     default=True,
     help="Read, sample and write at once, or one after the other; the results are the same.",
 )
-@transcribe_options()
-@click.option(
-    "--video-faces/--no-video-faces",
-    default=True,
-    help="Read the face of a video where a clip has no other.",
-)
-@click.option(
-    "--expression-model",
-    metavar="FOLDER|emotiefflib",
-    help="Another judge of expressions in videos: EmotiEffLib's network, from its folder.",
-)
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Fail a clip whose files cannot all be read, instead of going without one.",
-)
+@reading_options
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be read of each clip, and do nothing."
 )
@@ -153,6 +138,13 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     "--explain-priors",
     is_flag=True,
     help="Write how the priors of each clip came about beside its result.",
+)
+@click.option(
+    "--output-format",
+    metavar=",".join(SUFFIXES),
+    default="",
+    show_default="none",
+    help="Beside each npz its reactions in one or several of these forms, as mreactor-convert.",
 )
 @click.option("--plot", is_flag=True, help="Draw a timeline of each clip beside its result.")
 @click.option(
@@ -180,14 +172,12 @@ def main(
     batch_size: int | None,
     resume: bool,
     overlap: bool,
-    transcribe: TranscribeOptions,
-    video_faces: bool,
-    expression_model: str | None,
-    strict: bool,
+    reading: ReadOptions,
     dry_run: bool,
     recovery: RecoveryOptions,
     explain_priors: bool,
     plot: bool,
+    output_format: str,
     max_errors: int | None,
     quiet: bool,
     debug: bool,
@@ -217,12 +207,10 @@ def main(
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
-        reading = ReadOptions(strict, video_faces, expression_model, transcribe)
         if dry_run:
             print_clips(find_clips(inputs), reading, Console())
             return
-        part = Shard.parse(shard) if shard else None
-        check_writable(output)
+        formats = named_formats(output_format)
         options = Options(
             max_errors=max_errors,
             debug=debug,
@@ -230,11 +218,14 @@ def main(
             batch_size=batch_size,
             resume=resume,
             overlap=overlap,
-            shard=part,
+            shard=Shard.parse(shard) if shard else None,
             reading=reading,
         )
+        check_writable(output)
         sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
-        opens = partial(open_run, model, engine, dtype, sampling, recovery, plot, explain_priors)
+        opens = partial(
+            open_run, model, engine, dtype, sampling, recovery, plot, formats, explain_priors
+        )
         try:
             if devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
@@ -243,9 +234,9 @@ def main(
                         inputs, output, names, opens, options, progress, threads
                     )
             else:
-                reactor, draw, explain = opens(device, threads)
+                reactor, extras, explain = opens(device, threads)
                 with shown_progress(quiet) as progress:
-                    summary = run_job(inputs, output, reactor, options, progress, draw, explain)
+                    summary = run_job(inputs, output, reactor, options, progress, extras, explain)
         except KeyboardInterrupt:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(INTERRUPTED)
@@ -264,28 +255,32 @@ def open_run(
     sampling: dict[str, Any],
     recovery: RecoveryOptions,
     plot: bool,
+    formats: tuple[str, ...],
     explain_priors: bool,
     device: str,
     threads: int | None,
-) -> tuple[Reactor, Draw | None, Explain | None]:
-    """The reactor that the options ask for, and what draws and explains.
+) -> tuple[Reactor, list[Extra], Explain | None]:
+    """The reactor that the options ask for, what is written beside results, and what explains.
 
     Args:
         sampling: what the user gave; the rest is the model's own.
-
     Raises:
         UsageError: there is no such model or engine, or they do not fit.
     """
     from mreactor_ref.emotion.options import open_recovery
+    from mreactor_runtime.convert.during_run import other_forms
     from mreactor_runtime.reactor import Reactor
+    from mreactor_runtime.run.extras import picture
     from mreactor_runtime.run.job import explain_with
 
-    draw = None
+    extras: list[Extra] = []
     if plot:
         from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
 
         require_matplotlib()
-        draw = plot_timeline
+        extras.append(picture(plot_timeline))
     source = open_recovery(recovery)
     reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
-    return reactor, draw, explain_with(source) if explain_priors else None
+    if formats:
+        extras.append(other_forms(formats, reactor))
+    return reactor, extras, explain_with(source) if explain_priors else None

@@ -96,7 +96,7 @@ def open_fake(device: str, threads: int | None):
     """For a process of its own."""
     assert device == "cpu"
     assert threads
-    return reactor(), None, None
+    return reactor(), [], None
 
 
 def write_faces(folder: Path, frames: dict[str, int]) -> None:

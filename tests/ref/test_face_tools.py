@@ -12,10 +12,12 @@ from mreactor_ref.errors import ClipError
 from mreactor_ref.features.action_units import (
     ARKIT_SHAPES,
     HINTS,
+    PRESENT_SHAPE,
     TRUSTED,
     UNIT_SHAPES,
     sides,
     unit_levels,
+    unit_shapes,
 )
 from mreactor_ref.features.face import Face, fit_face, read_face
 from mreactor_ref.features.faces.tools import is_face
@@ -261,3 +263,23 @@ def test_the_table_of_units_and_shapes():
     assert levels[1, AU12] == pytest.approx(0.4)  # one side of it
     assert levels[2, ACTION_UNITS.index("AU25")] == 0  # the lips stay closed
     assert levels[2, ACTION_UNITS.index("AU26")] == pytest.approx(0.6)
+
+
+def test_shapes_of_units_show_the_same_units_again():
+    units = (np.random.default_rng(0).random((500, 15)) < 0.3).astype(np.float32)
+    lips, upper_lip = ACTION_UNITS.index("AU25"), ACTION_UNITS.index("AU10")
+    shapes = unit_shapes(units)
+    assert shapes.min() >= 0
+    assert shapes.max() == pytest.approx(0.6)  # an occurrence tells no strength
+    again = unit_levels(shapes) >= PRESENT_SHAPE
+    units[:, lips] = np.maximum(units[:, lips], units[:, upper_lip])  # which parts them
+    np.testing.assert_array_equal(again, units > 0)
+
+
+def test_a_jaw_that_opens_behind_closed_lips():
+    units = np.zeros((2, 15), np.float32)
+    units[:, ACTION_UNITS.index("AU26")] = 1
+    units[1, ACTION_UNITS.index("AU25")] = 1
+    shapes = unit_shapes(units)
+    assert shapes[:, ARKIT_SHAPES.index("jawOpen")] == pytest.approx([0.6, 0.6])
+    assert shapes[:, ARKIT_SHAPES.index("mouthClose")] == pytest.approx([0.6, 0])

@@ -59,11 +59,11 @@ def killed(marker: Path, device: str, threads: int | None):
             os.kill(os.getpid(), signal.SIGKILL)
             return super().encoder(**inputs)
 
-    return reactor(Dies(0)), None, None
+    return reactor(Dies(0)), [], None
 
 
 def slow(device: str, threads: int | None):
-    return reactor(SlowEngine(0.2)), None, None
+    return reactor(SlowEngine(0.2)), [], None
 
 
 def test_two_processes_leave_what_one_leaves(clips, tmp_path):

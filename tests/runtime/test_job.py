@@ -12,6 +12,7 @@ from fakes.jobs import files_in, lines_of, run_options, write_faces
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run import results
+from mreactor_runtime.run.extras import picture
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.summary import Outcome
 
@@ -285,7 +286,9 @@ def test_a_picture_is_drawn_beside_each_result_and_may_fail(clips, tmp_path):
         raise ValueError("no ink")
 
     output = tmp_path / "out"
-    summary = run_job(clips, output, reactor(), run_options(samples=1, steps=1), draw=draw)
+    summary = run_job(
+        clips, output, reactor(), run_options(samples=1, steps=1), extras=[picture(draw)]
+    )
     assert summary.done == 3
     assert drawn[2] == ("deep/er/b", "deep/er/b", output / "deep" / "er" / "b.png")
     assert "a: no picture of it: ValueError: no ink" in summary.notes

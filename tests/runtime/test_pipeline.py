@@ -10,6 +10,7 @@ from fakes.jobs import Heard, SlowEngine, lines_of, reactor, results_of, run_opt
 
 from mreactor_ref.data.clips import FeatureReader
 from mreactor_runtime.run import job
+from mreactor_runtime.run.extras import picture
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 
@@ -179,7 +180,7 @@ def test_reading_and_writing_are_hidden_behind_the_sampler(tmp_path, monkeypatch
         output = tmp_path / str(overlap)
         run_job(
             tmp_path / "clips", output, reactor(SlowEngine(0.05)),
-            run_options(**QUICK, overlap=overlap), draw=lambda *_: time.sleep(0.04),
+            run_options(**QUICK, overlap=overlap), extras=[picture(lambda *_: time.sleep(0.04))],
         )  # fmt: skip
         run = json.loads((output / "run.json").read_text())
         seconds[overlap], busy[overlap] = run["seconds"], run["sampler_busy"]
@@ -199,7 +200,14 @@ def test_many_pictures_that_fail_are_not_all_said(tmp_path):
         raise ValueError("no ink")
 
     heard = Heard()
-    run_job(tmp_path / "clips", tmp_path / "out", reactor(), run_options(**QUICK), heard, draw)
+    run_job(
+        tmp_path / "clips",
+        tmp_path / "out",
+        reactor(),
+        run_options(**QUICK),
+        heard,
+        [picture(draw)],
+    )
     said = [text for text in heard.said if "no ink" in text]
     assert len(said) == 20
     assert said[-1].endswith("(no more are said)")

@@ -17,6 +17,7 @@ from fakes.jobs import Heard, files_in, lines_of, reactor, results_of, run_optio
 from mreactor_ref.emotion.options import RecoveryOptions
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.engines.names import AUTO, ENGINES, ONNX, OPENVINO
+from mreactor_runtime.run.extras import picture
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.run_json import ENGINE_PACKAGES, describe
 from mreactor_runtime.run.shard import Shard
@@ -163,10 +164,10 @@ def test_pictures_and_explanations_that_are_not_there_yet_are_made(clips, tmp_pa
         drawn.append(clip.id)
         path.write_bytes(b"")
 
-    run_job(clips, output, reactor(), run_options(**QUICK), heard, draw)
+    run_job(clips, output, reactor(), run_options(**QUICK), heard, [picture(draw)])
     assert sorted(drawn) == sorted(LENGTHS)
     assert "clips that have no .png yet are done again" in heard.said
-    run_job(clips, output, reactor(), run_options(**QUICK), None, draw)
+    run_job(clips, output, reactor(), run_options(**QUICK), None, [picture(draw)])
     assert len(drawn) == 4
 
 

@@ -20,13 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
-from mreactor_ref.features.action_units import ARKIT_SHAPES, HINTS, TRUSTED, unit_levels
+from mreactor_ref.features.action_units import (
+    ARKIT_SHAPES,
+    HINTS,
+    PRESENT_SHAPE,
+    TRUSTED,
+    unit_levels,
+)
 from mreactor_ref.features.faces.clocks import FRAMES, TIMECODE, TIMES, frame_numbers, read_clock
 from mreactor_ref.features.faces.people import PEOPLE, SUCCESS, one_face
 from mreactor_ref.features.faces.table import Table, read_names, read_table
 from mreactor_ref.features.faces.track import Face, place, rest_attributes
 from mreactor_ref.features.grid import at_times
-from mreactor_ref.features.occurrence import OFF, ON, occurrence
+from mreactor_ref.features.occurrence import THRESHOLD, occurrence
 from mreactor_ref.signals import (
     ACTION_UNITS,
     AFFECT_SLICE,
@@ -44,8 +50,6 @@ SHAPES = tuple(name.lower() for name in ARKIT_SHAPES)
 LEAST_SHAPES = 40  # older recordings lack the tongue
 PERCENT = 1.5  # shapes above this are on a scale to 100
 PRESENT_INTENSITY = 1.0  # of 0 to 5, which are FACS's A to E: a trace
-PRESENT_SHAPE = 0.3  # a weight from which a unit occurs; chosen, not fitted
-THRESHOLD = (ON + OFF) / 2
 OTHER_NAMES = {
     "Happy": ("happiness", "joy"),
     "Sad": ("sadness",),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mreactor_ref.features.occurrence import OFF, ON, occurrence
+from mreactor_ref.features.occurrence import THRESHOLD, occurrence
 from mreactor_ref.head.head import TARGETS
 from mreactor_ref.signals import ACTION_UNITS, Array
 
@@ -62,7 +62,7 @@ def _factors() -> Array:
             assert sides, part
             row[sides] = factor / len(sides)
         row[-1] = unit.lips
-        row *= (ON + OFF) / 2 / unit.threshold
+        row *= THRESHOLD / unit.threshold
     return table
 
 

@@ -111,8 +111,8 @@ def run_on_devices(
 
     Args:
         devices: as `devices_of` takes them, with `threads`.
-        open_run: opens the reactor, and what draws and explains, in a process; a function of a
-            module, or a `partial` of one.
+        open_run: opens the reactor, and what writes beside results and explains, in a process; a
+            function of a module, or a `partial` of one.
     Raises:
         UsageError: a device that does not exist, no clips, or what a process raises.
         MReactorError: a process was killed; what the others did is kept.

@@ -36,14 +36,15 @@ from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.run.batches import Batches, Result
+from mreactor_runtime.run.extras import PRIORS, Extra
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.names import check_names
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import write_json
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
-from mreactor_runtime.run.results import Draw, Ledger, Results, TooManyFailed
-from mreactor_runtime.run.resume import PICTURE, PRIORS, keep_earlier
+from mreactor_runtime.run.results import Ledger, Results, TooManyFailed
+from mreactor_runtime.run.resume import keep_earlier
 from mreactor_runtime.run.run_json import describe, fingerprint
 from mreactor_runtime.run.shard import WHOLE, manifest_path, run_path
 from mreactor_runtime.run.summary import DECODE, SAMPLE, Progress, Silent, Summary
@@ -64,24 +65,25 @@ class Job:
         reactor: Reactor,
         options: Options,
         progress: Progress,
-        draw: Draw | None,
+        extras: Sequence[Extra],
         explain: Explain | None,
     ):
         self.output, self.reactor, self.options = output, reactor, options
-        self.progress, self.draw, self.explain = progress, draw, explain
+        self.progress, self.extras, self.explain = progress, extras, explain
         self.shard = options.shard or WHOLE
         self.sampling = options.sampling or reactor.sampling
         self.sampling.solver.table(reactor.config.train_steps)  # or it is out of range
         self.found = find_clips(input)
         check_faces(options.reading)
         self.hear = open_hearing(options.reading, reactor.engine.device.type)
-        self.clips = self.shard.of(check_names(self.found.clips, output))
+        self.beside = [suffix for extra in extras for suffix in extra.suffixes]
+        self.clips = self.shard.of(check_names(self.found.clips, output, self.beside))
         self.record = describe(input, reactor, self.sampling, options)
         self.fingerprint = fingerprint(self.record)
         self.summary = Summary(output, len(self.clips))
 
     def run(self) -> Summary:
-        wanted = [PICTURE] * (self.draw is not None) + [PRIORS] * (self.explain is not None)
+        wanted = self.beside + [PRIORS] * (self.explain is not None)
         earlier = keep_earlier(
             self.output, self.clips, self.shard, self.record, wanted, self.options.resume
         )
@@ -94,7 +96,7 @@ class Job:
         self.results = Results(
             self.output,
             self.ledger,
-            self.draw,
+            self.extras,
             self.explain is not None,
             self.options.debug,
             self.options.max_errors,
@@ -230,7 +232,7 @@ def run_job(
     reactor: Reactor,
     options: Options | None = None,
     progress: Progress | None = None,
-    draw: Draw | None = None,
+    extras: Sequence[Extra] = (),
     explain: Explain | None = None,
 ) -> Summary:
     """Reactions to every clip of a folder. A clip that cannot be done is reported, the rest go on.
@@ -240,8 +242,7 @@ def run_job(
         output: made if need be. What an earlier run did there is kept where this run would do the
             same (the same model, engine, machine, versions and options, the clip's files unchanged,
             its npz whole); anything else is replaced clip by clip.
-        draw: called with each clip, its reactions, and the path of a picture beside the npz, in
-            the thread that writes.
+        extras: what else is written beside each npz, such as `picture(draw)`.
         explain: its answer for each clip is written beside the npz, to `<clip id>.priors.json`.
             Called in the threads that read, one at a time.
     Raises:
@@ -251,7 +252,7 @@ def run_job(
         KeyboardInterrupt: what was sampled is written first.
     """
     output = Path(output)
-    job = Job(input, output, reactor, options or Options(), progress or Silent(), draw, explain)
+    job = Job(input, output, reactor, options or Options(), progress or Silent(), extras, explain)
     check_writable(output)
     try:
         return job.run()

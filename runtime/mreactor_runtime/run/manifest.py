@@ -74,6 +74,11 @@ def collect(
     return sorted(places)
 
 
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a manifest, in their order; none where there is no such file."""
+    return (line for _, line in _lines(path))
+
+
 def _lines(path: Path) -> Iterator[tuple[Place, Line]]:
     """The lines of a manifest that are whole; none where there is no such file."""
     try:

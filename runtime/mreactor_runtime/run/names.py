@@ -8,25 +8,31 @@ from pathlib import Path, PurePosixPath
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.errors import ClipError
-from mreactor_runtime.run.resume import PICTURE, PRIORS
+from mreactor_runtime.forms import RESULT
+from mreactor_runtime.run.extras import PICTURE, PRIORS
 from mreactor_runtime.run.shard import MANIFEST, RUN
 
-RESULT = ".npz"
 # A file is first written under another name beside its own: `.NAME.PROCESS-THREAD.partial`.
-LONGEST_ADDITION = len(PRIORS) + len("..4194304-4194304.partial")
+LONGEST_PARTIAL = len("..4194304-4194304.partial")
 USUAL_NAME_MAX, USUAL_PATH_MAX = 255, 4096  # bytes, where the file system does not tell
 
 
 def check_names(
-    clips: Sequence[ClipFiles | BadClip], output: Path
+    clips: Sequence[ClipFiles | BadClip], output: Path, beside_results: Sequence[str] = ()
 ) -> tuple[ClipFiles | BadClip, ...]:
-    """The clips, with a `BadClip` for each whose result has no place in the output."""
-    longest = _limit(output, "PC_NAME_MAX", USUAL_NAME_MAX) - LONGEST_ADDITION
-    deepest = _limit(output, "PC_PATH_MAX", USUAL_PATH_MAX) - LONGEST_ADDITION
+    """The clips, with a `BadClip` for each whose result has no place in the output.
+
+    Args:
+        beside_results: suffixes of what this run writes beside each.
+    """
+    suffixes = (RESULT, PRIORS, PICTURE, *beside_results)
+    addition = max(map(len, suffixes)) + LONGEST_PARTIAL
+    longest = _limit(output, "PC_NAME_MAX", USUAL_NAME_MAX) - addition
+    deepest = _limit(output, "PC_PATH_MAX", USUAL_PATH_MAX) - addition
     room = deepest - len(os.fsencode(output.absolute())) - 1
     taken = {RUN: "the record of the run", MANIFEST: "the manifest"}
     for clip in clips:
-        for suffix in (RESULT, PRIORS, PICTURE):
+        for suffix in suffixes:
             taken[clip.id + suffix] = f"a result of {clip.id}"
     return tuple(_checked(clip, longest, room, taken) for clip in clips)
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mreactor_ref.errors import ClipError, MReactorError
+from mreactor_ref.features.video.table import SUFFIX as FACE_TABLE
 from mreactor_ref.files import is_disk_full, write_whole
 from mreactor_ref.signals import SpeakerClip
+from mreactor_runtime.forms import beside, forms_beside
 from mreactor_runtime.reactor import ClipReactions
+from mreactor_runtime.run.extras import PICTURE, PRIORS, Extra
 from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
 from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
-from mreactor_runtime.run.resume import FACE_TABLE, PICTURE, PRIORS, beside
 from mreactor_runtime.run.shard import MANIFEST
 from mreactor_runtime.run.summary import WRITE, Outcome, Progress, Summary
 
-MOST_SAID = 20  # warnings and failed pictures that are said aloud; the manifest has all warnings
-
-# Draws a clip and its reactions to a path.
-Draw = Callable[[SpeakerClip, ClipReactions, Path], None]
+MOST_SAID = 20  # warnings, and failed extras of a kind; the manifest has all warnings
 
 
 class TooManyFailed(Exception):
@@ -110,6 +109,7 @@ class Results:
     """Writes the results of a run.
 
     Attributes:
+        extras: what is written beside each.
         explain: whether to write how each clip's priors came about.
         debug: raise an error that is nobody's clip.
         max_errors: clips that may fail; None is no limit.
@@ -117,7 +117,7 @@ class Results:
 
     output: Path
     ledger: Ledger
-    draw: Draw | None
+    extras: Sequence[Extra]
     explain: bool
     debug: bool
     max_errors: int | None
@@ -127,11 +127,13 @@ class Results:
         started, clip = time.perf_counter(), read.clip
         path = self.output / f"{clip.id}.npz"
         try:
+            _remove(forms_beside(path))  # of an older result
             digest = write_npz(path, reactions)
             if self.explain:
                 write_json(beside(path, PRIORS), read.explanation)
             self._write_face(read, beside(path, FACE_TABLE))
-            self._draw(clip, reactions, path)
+            for extra in self.extras:
+                self._write_extra(extra, clip, reactions, path)
         except Exception as problem:
             if is_disk_full(problem):
                 raise  # so it is for every clip
@@ -156,17 +158,17 @@ class Results:
         if path.resolve() != video.with_suffix(FACE_TABLE).resolve():
             write_whole(path, read.face_table)
 
-    def _draw(self, clip: SpeakerClip, reactions: ClipReactions, path: Path) -> None:
-        """The clip's picture, beside its result; a picture that fails does not fail the clip."""
-        if self.draw is None:
-            return
+    def _write_extra(
+        self, extra: Extra, clip: SpeakerClip, reactions: ClipReactions, path: Path
+    ) -> None:
+        """Something beside the result at `path`; where it fails, the clip does not."""
         try:
-            self.draw(clip, reactions, beside(path, PICTURE))
+            extra.write(clip, reactions, path)
         except Exception as problem:
             if self.debug or is_disk_full(problem):
                 raise
-            text = f"no picture of it: {type(problem).__name__}: {problem}"
-            self.ledger.say_of("picture", clip.id, clip.id, text)
+            text = f"no {extra.what} of it: {type(problem).__name__}: {problem}"
+            self.ledger.say_of(extra.what, clip.id, clip.id, text)
 
     def failed(self, read: Read | Unread, problem: BaseException, seconds: float) -> None:
         """Put a clip down as failed; no older result of it may stay, for the manifest denies it.
@@ -182,9 +184,7 @@ class Results:
                 raise problem
             error = f"{clip_id}: unexpected {type(problem).__name__}: {problem}"
         path = self.output / f"{clip_id}.npz"
-        for old in (path, beside(path, PRIORS), beside(path, PICTURE)):
-            if os.path.isfile(old):  # a folder of that name, or one too long to be, is not ours
-                old.unlink()
+        _remove((path, beside(path, PRIORS), beside(path, PICTURE), *forms_beside(path)))
         self.ledger.failed(clip_id, error, 1000 * seconds)
 
     def check(self) -> None:
@@ -197,3 +197,9 @@ def _missing(clip: SpeakerClip) -> list[str]:
     missing = [name for name in ("sound", "words") if getattr(clip, name) is None]
     face = [name for name in ("coefficients", "attributes") if getattr(clip, name) is None]
     return missing + (["face"] if len(face) == 2 else [f"face {name}" for name in face])
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        if os.path.isfile(file):  # a folder of that name, or one too long to be, is not ours
+            file.unlink()

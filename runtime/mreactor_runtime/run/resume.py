@@ -9,6 +9,8 @@ from pathlib import Path
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.features.video.table import SUFFIX as FACE_TABLE
 from mreactor_ref.files import remove_partials, sha256_of
+from mreactor_runtime.forms import RESULT, beside
+from mreactor_runtime.run.extras import PICTURE, PRIORS
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
 from mreactor_runtime.run.run_json import Record, difference, fingerprint
 from mreactor_runtime.run.shard import (
@@ -20,8 +22,6 @@ from mreactor_runtime.run.shard import (
     run_path,
     shard_files,
 )
-
-PRIORS, PICTURE = ".priors.json", ".png"  # beside a result
 
 
 @dataclass
@@ -35,11 +35,6 @@ class Earlier:
 
     kept: set[str] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """A file beside a clip's npz. The clip's id may have dots, so no part of it is a suffix."""
-    return path.with_name(path.name.removesuffix(".npz") + suffix)
 
 
 def keep_earlier(
@@ -84,7 +79,7 @@ def keep_earlier(
     if shard == WHOLE:
         for path in (*shards, *shard_files(output, RUN)):
             path.unlink(missing_ok=True)
-    remove_partials(output, _results(files, earlier.kept))
+    remove_partials(output, _results(files, earlier.kept, beside_results))
     return earlier
 
 
@@ -115,7 +110,9 @@ def _why_again(
     return None
 
 
-def _results(ids: dict[str, ClipFiles | BadClip], kept: set[str]) -> set[str]:
+def _results(
+    ids: dict[str, ClipFiles | BadClip], kept: set[str], beside_results: Sequence[str]
+) -> set[str]:
     """The files of clips that are not kept, below the output."""
-    suffixes = (".npz", PRIORS, PICTURE, FACE_TABLE)
+    suffixes = {RESULT, PRIORS, PICTURE, FACE_TABLE, *beside_results}
     return {clip_id + suffix for clip_id in ids if clip_id not in kept for suffix in suffixes}

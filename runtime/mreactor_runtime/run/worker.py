@@ -20,9 +20,9 @@ from typing import Any
 from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.run.extras import Extra
 from mreactor_runtime.run.job import Options, run_job
 from mreactor_runtime.run.reading import Explain
-from mreactor_runtime.run.results import Draw
 from mreactor_runtime.run.shard import WHOLE
 from mreactor_runtime.run.summary import STAGES, Outcome, Progress, Summary
 
@@ -33,7 +33,7 @@ ENDED, RAISED = "ended", "raised"
 TELLING_SECONDS = 0.2  # between two lines on how far a clip is: a pipe is slow
 
 # Opens what a process needs, there, on its device and with its CPU threads; it is pickled.
-OpenRun = Callable[[str, int | None], tuple[Reactor, Draw | None, Explain | None]]
+OpenRun = Callable[[str, int | None], tuple[Reactor, Sequence[Extra], Explain | None]]
 
 
 @dataclass(frozen=True)
@@ -244,10 +244,10 @@ def _work(task: Task, events: Connection) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         try:
-            reactor, draw, explain = task.open_run(task.device, task.threads)
+            reactor, extras, explain = task.open_run(task.device, task.threads)
             telling = _Telling(events)
             summary = run_job(
-                task.input, task.output, reactor, task.options, telling, draw, explain
+                task.input, task.output, reactor, task.options, telling, extras, explain
             )
         except Exception as error:
             events.send((RAISED, _sendable(error)))

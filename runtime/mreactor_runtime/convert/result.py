@@ -1,0 +1,175 @@
+"""The result of a clip as `mreactor-infer` writes it, and what its run says of it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.files import sha256_of
+from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, Array
+from mreactor_runtime.forms import RESULT
+from mreactor_runtime.run.manifest import DONE, Line, read_lines
+from mreactor_runtime.run.outputs import read_json
+from mreactor_runtime.run.shard import MANIFEST, RUN, shard_files
+
+AGAIN = "make it again with mreactor-infer"
+# What numpy's reading of an archive is known to raise.
+ARCHIVE_ERRORS = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a result came from, as far as a run says it.
+
+    Attributes:
+        clip: its id.
+        fps: frames a second.
+        seed: of the run.
+        model: its name, without the folder it was in. model_sha256: of its weights.
+        version: of mreactor.
+        sha256: of the npz.
+    """
+
+    clip: str
+    fps: float | None = None
+    seed: int | None = None
+    model: str | None = None
+    model_sha256: str | None = None
+    version: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The reactions to a clip: attributes (S, T, 25) and coefficients (S, T, 58), float32."""
+
+    path: Path
+    attributes: Array
+    coefficients: Array
+    origin: Origin
+
+
+def find_results(folder: Path) -> list[Path]:
+    """The results of a run, as its manifest names them, in order.
+
+    Raises:
+        UsageError: the folder is no run's, or its run has no result.
+    """
+    manifests = _manifests(folder)
+    if not manifests:
+        fix = "give the folder that mreactor-infer wrote, or the npz of a clip"
+        raise UsageError(f"is no run's folder: it has no {MANIFEST}", folder, fix)
+    clips = {clip for manifest in manifests for clip in _done(*manifest)}
+    if not clips:
+        raise UsageError("its run has no clip that is done", folder, "see its manifest.jsonl")
+    return [folder / f"{clip}{RESULT}" for clip in sorted(clips)]
+
+
+def read_result(path: Path) -> Result:
+    """Read one result.
+
+    Raises:
+        ClipError: it cannot be read, is no result, has values that are not finite, or is not as
+            its run wrote it.
+    """
+    attributes, coefficients = _read_arrays(path)
+    for name, values, width in (
+        ("attributes", attributes, ATTRIBUTES),
+        ("coefficients", coefficients, COEFFICIENTS),
+    ):
+        if values.ndim != 3 or values.shape[2] != width or 0 in values.shape:
+            problem = f"its {name} have shape {values.shape}, not (reactions, frames, {width})"
+            raise ClipError(problem, path, AGAIN)
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise ClipError(f"its {name} have values that are no finite numbers", path, AGAIN)
+    if attributes.shape[:2] != coefficients.shape[:2]:
+        problem = f"has {attributes.shape[:2]} attributes, {coefficients.shape[:2]} coefficients"
+        raise ClipError(problem, path, AGAIN)
+    origin = find_origin(path)
+    if origin.sha256 is not None and origin.sha256 != sha256_of(path):
+        fix = f"{AGAIN}, or move it out of the run's folder"
+        raise ClipError("is not as its run wrote it", path, fix)
+    return Result(
+        path,
+        attributes.astype(np.float32, copy=False),
+        coefficients.astype(np.float32, copy=False),
+        origin,
+    )
+
+
+def _read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ClipError("is no npz archive", path, AGAIN)
+            lacking = [n for n in ("attributes", "coefficients") if n not in archive]
+            if lacking:
+                held = ", ".join(archive.files) or "nothing"
+                raise ClipError(f"has no {lacking[0]}, but {held}", path, "give a result")
+            return archive["attributes"], archive["coefficients"]
+    except OSError as error:
+        raise ClipError(f"cannot be read: {error.strerror or error}", path, AGAIN) from error
+    except ARCHIVE_ERRORS as error:
+        raise ClipError("is not a complete npz archive", path, AGAIN) from error
+
+
+def find_origin(path: Path) -> Origin:
+    """What the nearest folder above a result that is a run's says of it."""
+    path = path.absolute()
+    for folder in path.parents:
+        manifests = _manifests(folder)
+        if not manifests:
+            continue
+        clip = path.relative_to(folder).as_posix().removesuffix(RESULT)
+        lines = (_done(*manifest).get(clip) for manifest in manifests)
+        line = next((line for line in lines if line is not None), None)
+        if line is None:
+            return Origin(clip)  # it lies among the results of a run that did not make it
+        runs = (read_json(p) for p in (folder / RUN, *shard_files(folder, RUN)))
+        return origin_of(line, next((run for run in runs if run is not None), {}))
+    return Origin(path.name.removesuffix(RESULT))
+
+
+def origin_of(line: Line, run: dict[str, Any]) -> Origin:
+    """What a clip's line of a manifest and the record of its run say; what they lack is None."""
+    fps, model = line.get("fps"), _part(run, "model", "name")
+    return Origin(
+        clip=line["id"],
+        fps=float(fps) if isinstance(fps, int | float) and fps > 0 else None,
+        seed=line.get("seed"),
+        model=Path(model).name if isinstance(model, str) else None,
+        model_sha256=_part(run, "model", "sha256"),
+        version=_part(run, "versions", "mreactor"),
+        sha256=line.get("sha256"),
+    )
+
+
+def _part(record: Any, *names: str) -> Any:
+    for name in names:
+        record = record.get(name) if isinstance(record, dict) else None
+    return record
+
+
+def _manifests(folder: Path) -> list[tuple[Path, int]]:
+    """The manifests of a folder, the whole run's first, each with its time of change."""
+    paths = (folder / MANIFEST, *shard_files(folder, MANIFEST))
+    return [(path, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+
+
+@lru_cache(maxsize=16)
+def _done(manifest: Path, changed: int) -> dict[str, Line]:
+    """Clip -> what is needed of its line, of the clips that are done; as `changed` then."""
+    needed = ("id", "fps", "seed", "sha256")
+    return {
+        line["id"]: {name: line.get(name) for name in needed}
+        for line in read_lines(manifest)
+        if line.get("status") == DONE
+    }
