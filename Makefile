@@ -56,7 +56,8 @@ validator: .venv/gltf.done
 
 .venv/gltf.done: | .venv/bin/python
 	if command -v npm > /dev/null; then \
-	    npm install --silent --prefix .venv/gltf gltf-validator@2.0.0-dev.3.10; \
+	    npm install --silent --prefix .venv/gltf gltf-validator@2.0.0-dev.3.10 \
+	        || echo "gltf-validator is not to be had; its test will skip"; \
 	fi
 	touch $@
 
