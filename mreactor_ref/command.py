@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -82,3 +85,8 @@ def line_now_and_then() -> Callable[[str], None]:
             click.echo(text, err=True)
 
     return say
+
+
+def typed_command() -> str:
+    """The line that was typed."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.command import one_line_errors, progress_bar, typed_command
 from mreactor_ref.errors import UsageError
 from mreactor_ref.tree_options import SETTINGS, tree_options
 
@@ -120,7 +120,7 @@ def train(
     """Train a model; several GPUs with `accelerate launch -m mreactor_ref.train_cli`.
 
     Writes model.safetensors (the moving average of the weights), best.safetensors (of the least
-    loss on held-out data), history.jsonl and TensorBoard files to --output.
+    loss on held-out data), history.jsonl, model_card.md and TensorBoard files to --output.
     """
     with one_line_errors(debug), progress_bar() as report:
         from mreactor_ref.data.draws import DropRates
@@ -137,7 +137,11 @@ def train(
         )
         sizes = choose_config(config, attention=attention, layers=layers)
         path = run(
-            sizes, chosen, resume=resume, report=report, say=lambda line: click.echo(line, err=True)
+            *(sizes, chosen),
+            resume=resume,
+            report=report,
+            say=lambda line: click.echo(line, err=True),
+            command=typed_command(),
         )
     click.echo(f"Wrote {path}")
 

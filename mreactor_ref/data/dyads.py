@@ -23,6 +23,10 @@ from mreactor_ref.signals import REACTION_ATTRIBUTES, Array, SpeakerClip, Uttera
 LEAST_SPAN = 5  # frames of an utterance from which a prior can be read
 # A listener's clip may end this much before or after its speaker's; both are cut to the shorter.
 LENGTH_TOLERANCE = 0.4  # seconds
+WORDLESS = (
+    "no clip has words, so expressive recovery has nothing to work on; the priors of training are "
+    "what the reactions show (`mreactor-data transcribe` finds the words)"
+)
 CHECK = "see all such clips with `mreactor-data check`"
 
 
@@ -131,6 +135,21 @@ class Dyads(Sequence[Dyad]):
             entry.appropriate,
         )
 
+    @property
+    def frames(self) -> int:
+        """Of all speakers' clips together."""
+        return sum(entry.clip.frames for entry in self._entries)
+
+    @property
+    def reactions(self) -> int:
+        """How many are aligned with the clips."""
+        return sum(len(entry.reactions) for entry in self._entries)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether any clip has words."""
+        return any(entry.clip.utterances for entry in self._entries)
+
     def ids(self) -> list[str]:
         """The clips' ids, in order."""
         return [entry.clip.id for entry in self._entries]
@@ -179,11 +198,6 @@ class Dyads(Sequence[Dyad]):
             yield f"{split}: left out {len(self.left_out)} of {total}; {CHECK}:"
             yield from (f"  {error}" for error in islice(self.left_out, 3))
         yield from (f"{split}: {note}" for note in self.notes)
-        if not any(entry.clip.utterances for entry in self._entries):
-            yield (
-                f"{split}: no clip has words, so expressive recovery has nothing to work on; "
-                "the priors of training are what the reactions show"
-            )
 
 
 def load_dyads(
