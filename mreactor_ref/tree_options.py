@@ -19,11 +19,17 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return roles
 
 
-def tree_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--roles`, `--fps` and `--features`, as `load_dyads` takes them."""
+def tree_options(
+    command: Callable[..., Any], features: tuple[str, ...] = ("--features",)
+) -> Callable[..., Any]:
+    """Give a command `--roles`, `--fps` and `--features`, as `load_dyads` takes them.
+
+    Args:
+        features: another flag, and the name of its argument.
+    """
     for option in (
         click.option(
-            "--features",
+            *features,
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of prepared features; by default in the user's cache.",
         ),

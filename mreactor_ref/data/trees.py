@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mreactor_ref.data.layout import MARS_FOLDERS, MARS_SPEAKER, REACT_FOLDERS
@@ -17,6 +17,20 @@ LAYOUTS = (
     "<split>/{audio,facial-attributes,coefficients}/{speaker,listener}/<session>/<clip> (MARS), or "
     "<split>/{Audio_files,Emotion,3D_FV_files}/NoXI/... with <split>.csv (REACT 2023/2024)"
 )
+
+
+@dataclass(frozen=True)
+class TreeOptions:
+    """How a tree is read, as `load_dyads` takes it.
+
+    Attributes:
+        roles, fps: see `read_tree`.
+        features: the folder of prepared features; in the user's cache if None.
+    """
+
+    roles: tuple[str, ...] = (MARS_SPEAKER,)
+    fps: float | None = None
+    features: Path | None = None
 
 
 def read_tree(
