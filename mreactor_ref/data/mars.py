@@ -153,7 +153,8 @@ class MarsSplit:
                 self.folder / COEFFICIENTS_FOLDER / place,
             )
             try:
-                reactions[clip] = whole_reaction(*pair, wanted)
+                id = f"{self.folder.name}/{role}/{session}/{clip}"
+                reactions[clip] = whole_reaction(id, *pair, wanted)
             except ClipError as error:
                 self._problem(error)
         return reactions

@@ -9,9 +9,9 @@ into memory when it is read: what is touched is loaded, and nothing stays.
 - `<key>.reaction.npy` (T, 83): attributes and coefficients of a listener, float32
 - `<key>.json`: length, columns and utterances of a clip; written last
 
-A key is a hash of all that the arrays depend on: the clip's id, the names, sizes and times of its
-files, encoders, frame rates. Where one of them changes, another file is made. It does not hold the
-folder of the tree: a tree and its features can be moved together.
+A key is a hash of all that the arrays depend on: the id in the tree, the names, sizes and times of
+its files, encoders, frame rates. Where one of them changes, another file is made. It does not hold
+the folder of the tree: a tree and its features can be moved together.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Prepared:
             ClipError: it cannot be read.
             UsageError: the folder cannot be written.
         """
-        key = _key(self._grid, fps, _stats((files.attributes, files.coefficients)))
+        stats = _stats((files.attributes, files.coefficients))
+        key = _key(self._grid, files.id, fps, stats)
         path = self.folder / f"{key}.reaction.npy"
         if not path.is_file():
             self._write(path, _on_grid(files, fps, self._fps))

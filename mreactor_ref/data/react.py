@@ -180,7 +180,7 @@ class _Files:
             self.folder / ATTRIBUTES / f"{path}.csv",
             self.folder / COEFFICIENTS / f"{path}.npy",
         )
-        return whole_reaction(*pair, wanted)
+        return whole_reaction(f"{self.folder.name}/{path}", *pair, wanted)
 
     def _file(self, kind: str, path: str, suffixes: tuple[str, ...]) -> Path | None:
         if (kind, path) not in self._found:

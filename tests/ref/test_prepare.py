@@ -1,15 +1,14 @@
-"""`mreactor-data features`: prepared ahead, in shards, resumed, in half precision; and memory."""
+"""`mreactor-data features`: prepared ahead, in shards, resumed, in half precision."""
 
 from __future__ import annotations
 
-import tracemalloc
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from fakes.models import small_config
 from fakes.trees import mars_tree
 
 from mreactor_ref.cli import data
@@ -18,7 +17,6 @@ from mreactor_ref.data import prepared
 from mreactor_ref.data.clips import FeatureReader
 from mreactor_ref.data.draws import Draws, DropRates, statistics
 from mreactor_ref.data.dyads import load_dyads
-from mreactor_ref.data.grouping import ClipFiles
 from mreactor_ref.data.pairs import ReactionFiles
 from mreactor_ref.data.prepare import choose_devices
 from mreactor_ref.data.prepared import Prepared, map_array
@@ -151,67 +149,19 @@ def test_a_mapped_array_can_be_written_to_and_its_file_stays(tmp_path: Path):
     assert not map_array(tmp_path / "a.npy").any()
 
 
-def _peak_of_reading(root: Path, count: int, features: Path) -> int:
-    """Bytes that loading a split and reading an epoch of it hold at most, beyond the start."""
-    tracemalloc.start()
-    try:
-        dyads = load_dyads(root, "train", small_config(), features=features)
-        assert len(dyads) == count
-        stats = statistics(dyads, small_config())
-        draws = Draws(
-            *(dyads, stats),
-            **{"first": 0, "last": count, "frames": 64, "reactions": 1},
-            drop=DropRates(),
-            seed=0,
-        )
-        for i in range(count):
-            draws[i]
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_memory_does_not_grow_with_the_number_of_clips(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """300 clips of 2,000 frames hold 1.1 GB; what each adds is its record, not its arrays."""
-    config, arrays = small_config(), 2000 * (small_config().sound + 83 + 83) * 4
-    sound = np.random.default_rng(0).normal(size=(2000, config.sound)).astype(np.float32)
-    face = np.zeros((2000, 83), np.float32)
-    peaks: list[int] = []
-    for name, count in (("few", 30), ("many", 300)):
-        root, features = tmp_path / name, tmp_path / f"{name}-features"
-        for role in ("speaker", "listener"):
-            for kind in ("coefficients", "facial-attributes"):
-                (root / "train" / kind / role / "session0").mkdir(parents=True)
-        for i in range(count):
-            for kind in ("coefficients", "facial-attributes"):
-                for role in ("speaker", "listener"):
-                    (root / "train" / kind / role / "session0" / f"c{i}.npy").write_bytes(b"")
-        shared = tmp_path / f"{name}-shared"
-        shared.mkdir()
-        np.save(shared / "reaction.npy", face)
-        np.save(shared / "encoded.npy", sound)
-        np.save(shared / "face.npy", face)
-        columns = {
-            shared / "encoded.npy": {"sound": config.sound},
-            shared / "face.npy": {"coefficients": 58, "attributes": 25},
-        }
-
-        def clip(self: Prepared, files: ClipFiles, columns: dict = columns):
-            return prepared.PreparedClip(files.id, 2000, config.fps, (), columns)
-
-        def reaction(self: Prepared, files: ReactionFiles, fps: float, shared: Path = shared):
-            return shared / "reaction.npy"
-
-        monkeypatch.setattr(Prepared, "clip", clip)
-        monkeypatch.setattr(Prepared, "reaction", reaction)
-        peaks.append(_peak_of_reading(root, count, features))
-    grown = (peaks[1] - peaks[0]) / 270
-    assert grown < arrays / 50, (peaks, arrays)
+def test_files_of_one_name_size_and_time_are_told_apart(tmp_path: Path):
+    """As an archive may leave them: clips of all sessions have the same names, and one time."""
+    tree = mars_tree(tmp_path / "tree", {"session0": [(60, 60)], "session1": [(60, 60)]})
+    for kind, value in (("facial-attributes", 0.25), ("coefficients", 0.5)):
+        path = tree / "train" / kind / "listener/session1/Camera-0.npy"
+        np.save(path, np.full_like(np.load(path), value))
+    for path in tree.rglob("*.*"):
+        os.utime(path, (1e9, 1e9))
+    first, second = load_dyads(tree, "train", CONFIG, features=tmp_path / "features")
+    assert (first.reactions[0][0, 0], second.reactions[0][0, 0]) == (0, 0.25)
 
 
 def test_a_file_that_is_gone_is_a_problem_of_its_clip(tree: Path, tmp_path: Path):
-    files = ReactionFiles(tree / "none.npy", tree / "none.npy")
+    files = ReactionFiles("none", tree / "none.npy", tree / "none.npy")
     with pytest.raises(ClipError, match=r"none\.npy: cannot be read"):
         Prepared(CONFIG, tmp_path).reaction(files, 30.0)
