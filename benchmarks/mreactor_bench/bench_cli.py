@@ -12,6 +12,7 @@ from mreactor_bench.faces_command import face_command
 from mreactor_bench.metrics.command import metrics_command
 from mreactor_bench.reading.command import reading_command
 from mreactor_bench.solvers.command import solvers_command
+from mreactor_bench.targets.command import targets_command
 from mreactor_bench.throughput.setting import PEERS
 from mreactor_ref.command import one_line_errors, typed_command
 from mreactor_ref.config import CONFIGS
@@ -97,6 +98,7 @@ main.add_command(face_command)
 main.add_command(metrics_command)
 main.add_command(reading_command)
 main.add_command(solvers_command)
+main.add_command(targets_command)
 
 
 @main.command(context_settings=SETTINGS)
