@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mreactor_ref.data.mars import tree_record
 from mreactor_ref.files import sha256_of, write_whole
 
 CARD = "model_card.md"
+HELD_OUT = "val/"  # begins the names of figures of held-out data
 PACKAGES = ("mreactor", "torch", "accelerate", "numpy")
 
 
@@ -93,12 +95,15 @@ def _data_lines(splits: Mapping[str, Dyads]) -> Iterator[str]:
 
 
 def _checkpoint_lines(checkpoints: Mapping[str, Path]) -> Iterator[str]:
-    yield "| file | which | step | loss on held-out data (eq. 5) | SHA-256 |"
-    yield "|---|---|---:|---:|---|"
+    notes = {kind: training_notes(path) for kind, path in checkpoints.items()}
+    names = [name for name in next(iter(notes.values())) if name.startswith(HELD_OUT)]
+    yield f"| file | which | step | {' | '.join(names)} | SHA-256 |"
+    yield f"|---|---|---:|{'---:|' * len(names)}---|"
     for kind, path in checkpoints.items():
-        notes = training_notes(path)
-        loss = f"{notes['val/generation']:.4f}"
-        yield f"| {path.name} | {kind} | {notes['step']:,} | {loss} | {sha256_of(path)} |"
+        values = " | ".join(f"{notes[kind].get(name, math.nan):.4f}" for name in names)
+        step, sha = notes[kind]["step"], sha256_of(path)
+        yield f"| {path.name} | {kind} | {step:,} | {values} | {sha} |"
+    yield from ("", "On held-out data; val/generation is the loss of eq. 5.")
 
 
 def training_notes(path: Path) -> dict[str, Any]:

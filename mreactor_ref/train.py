@@ -72,8 +72,8 @@ def train(
 ) -> Path:
     """Train a model; returns the checkpoint, whose weights are the moving average.
 
-    Writes to `options.output`: `model.safetensors` (the last), `best.safetensors` (of the least
-    loss on held-out windows), `history.jsonl` (the loss curve), `model_card.md`, TensorBoard files
+    Writes to `options.output`: `model.safetensors` (the last), `best.safetensors` (the best
+    on held-out data), `history.jsonl` (the loss curve), `model_card.md`, TensorBoard files
     and `state/` (for `resume`).
 
     Args:

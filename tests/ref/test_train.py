@@ -26,6 +26,7 @@ from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import sha256_of
 from mreactor_ref.objective import learning_rate_factor
+from mreactor_ref.sampled_validation import SampledValidation
 from mreactor_ref.train import train
 from mreactor_ref.train_cli import train as command
 from mreactor_ref.train_options import TrainOptions, choose_config
@@ -300,6 +301,23 @@ def test_the_best_weights_are_kept_beside_the_last(
     assert [(n["step"], n["val/generation"]) for n in notes] == [(4, 0.3), (6, 0.4)]
     train(CONFIG, replace(options, steps=8, validate_every=2), resume=True)
     assert json.loads(read_metadata(best)["training"])["step"] == 8
+
+
+@pytest.mark.parametrize(("measure", "best"), [("frcorr", 2), ("frdist", 4)])
+def test_the_best_weights_by_sampled_reactions(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch, measure: str, best: int
+):
+    """A high FRCorr is good, and a low FRDist."""
+    scores = iter(({"frcorr": 0.5, "frdist": 9.0}, {"frcorr": 0.3, "frdist": 8.0}))
+    monkeypatch.setattr(SampledValidation, "scores", lambda *_: next(scores))
+    chosen = replace(options, steps=4, validate_every=2, best_by=measure)
+    path = train(CONFIG, chosen)
+    notes = json.loads(read_metadata(options.output / "best.safetensors")["training"])
+    assert notes["step"] == best
+    assert column(options.output, "val/frcorr") == [0.5, 0.3]
+    card = (path.parent / "model_card.md").read_text()
+    assert "| val/generation | val/frcorr | val/frdist |" in card
+    assert json.loads(read_metadata(path)["training"])["val/frdist"] == 8.0
 
 
 def test_gradients_add_up_to_those_of_one_batch(
