@@ -139,13 +139,7 @@ def measure(
     own = scores[reactor.model.name]
     rows = {name: of_name.means() for name, of_name in scores.items()}
     rows[reactor.model.name] |= realism
-    setting = {
-        "model": reactor.model.name,
-        "checkpoint_sha256": reactor.model.sha256,
-        "engine": reactor.engine.name,
-        "device": reactor.device_name,
-        **asdict(sampling.solver),
-        "smoothness": sampling.smoothness,
+    setting = _model_setting(reactor, sampling) | {
         "seed": seed,
         "split": split,
         "roles": list(tree.roles),
@@ -159,6 +153,18 @@ def measure(
         by_clip=_by_clip(own, clips),
         divisions=tuple(_division(own, grouping, scoring, seed) for grouping in groupings),
     )
+
+
+def _model_setting(reactor: Reactor, sampling: Sampling) -> dict[str, Any]:
+    """What fixes the reactions, but for the seed."""
+    return {
+        "model": reactor.model.name,
+        "checkpoint_sha256": reactor.model.sha256,
+        "engine": reactor.engine.name,
+        "device": reactor.device_name,
+        **asdict(sampling.solver),
+        "smoothness": sampling.smoothness,
+    }
 
 
 def _silent(what: str, done: int, of: int) -> None:
