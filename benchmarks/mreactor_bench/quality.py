@@ -140,7 +140,6 @@ def measure(
     rows = {name: of_name.means() for name, of_name in scores.items()}
     rows[reactor.model.name] |= realism
     setting = _model_setting(reactor, sampling) | {
-        "seed": seed,
         "split": split,
         "roles": list(tree.roles),
         "compat": scoring.compat,
@@ -156,7 +155,7 @@ def measure(
 
 
 def _model_setting(reactor: Reactor, sampling: Sampling) -> dict[str, Any]:
-    """What fixes the reactions, but for the seed."""
+    """What fixes the reactions to a clip."""
     return {
         "model": reactor.model.name,
         "checkpoint_sha256": reactor.model.sha256,
@@ -164,6 +163,7 @@ def _model_setting(reactor: Reactor, sampling: Sampling) -> dict[str, Any]:
         "device": reactor.device_name,
         **asdict(sampling.solver),
         "smoothness": sampling.smoothness,
+        "seed": sampling.seed,
     }
 
 
