@@ -10,14 +10,13 @@ import click
 
 from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_ref.errors import ClipError
-from mreactor_ref.tree_options import SETTINGS, tree_options
+from mreactor_ref.tree_options import SETTINGS, pair_options, tree_options
 
 if TYPE_CHECKING:
     from mreactor_ref.data.check import SplitCheck
 
 ROOT = click.argument("root", type=click.Path(file_okay=False, path_type=Path))
 SPLITS = click.option("--split", "splits", multiple=True, help="Only these; by default all.")
-CONFIG = click.option("--config", default="base", help="Sizes of the model: mini or base.")
 DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 
 
@@ -32,8 +31,8 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.command(context_settings=SETTINGS)
 @ROOT
 @SPLITS
-@CONFIG
-@tree_options
+@click.option("--config", default="base", help="The model that is to be trained: mini or base.")
+@pair_options
 @DEBUG
 def check(
     root: Path,
@@ -41,7 +40,6 @@ def check(
     config: str,
     roles: tuple[str, ...],
     fps: float | None,
-    features: Path | None,
     debug: bool,
 ) -> None:
     """Read every file of a MARS or REACT 2023/2024 tree, and say what is there and what is wrong.
@@ -52,7 +50,8 @@ def check(
         from mreactor_ref.data.check import check_split, find_splits, missing_splits
         from mreactor_ref.train_options import choose_config
 
-        width = choose_config(config).sound
+        model = choose_config(config)
+        width = model.sound if model.takes_encoded_sound else None
         names = splits or find_splits(root)
         with progress_bar() as report:
             checks = [
@@ -88,7 +87,7 @@ def _print(check: SplitCheck) -> None:
 @click.command(context_settings=SETTINGS)
 @ROOT
 @SPLITS
-@CONFIG
+@click.option("--config", default="mini", help="The model that is to be trained: mini or base.")
 @tree_options
 @click.option(
     "--dtype",
@@ -118,7 +117,8 @@ def features(
 ) -> None:
     """Make the features of a tree ahead, and keep them in --features; run again to go on.
 
-    Training and scoring with the same --features and --config read them from there.
+    Training with the same --features and --config reads them from there; mreactor-eval with
+    --prepared.
     """
     problems = 0
     with one_line_errors(debug):

@@ -72,14 +72,14 @@ def check_split(
     split: str,
     roles: Sequence[str] = (MARS_SPEAKER,),
     fps: float | None = None,
-    width: int = WAV2VEC_WIDTH,
+    width: int | None = WAV2VEC_WIDTH,
     progress: Callable[[int, int], None] | None = None,
 ) -> SplitCheck:
     """Read every file of a split, as training would.
 
     Args:
         root, split, roles, fps: see `read_tree`.
-        width: of features that came with the sound, as the model takes them.
+        width: of features that came with the sound, as the model takes them; None if it takes none.
         progress: called with the number of pairs read and their total.
     """
     problems: list[MReactorError] = list(_misnamed(root / split))

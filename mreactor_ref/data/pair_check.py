@@ -42,10 +42,10 @@ class PairChecker:
 
     Args:
         fps: of the split's faces.
-        width: of features that came with a sound, as the model takes them.
+        width: of features that came with a sound, as the model takes them; None if it takes none.
     """
 
-    def __init__(self, fps: float, width: int):
+    def __init__(self, fps: float, width: int | None):
         self._fps, self._width = fps, width
         self._lengths: dict[ReactionFiles, int | ClipError] = {}
 
@@ -108,7 +108,7 @@ class PairChecker:
 
     def _check_encoded(self, files: ClipFiles, result: PairCheck) -> None:
         """Whether the features that came with a sound can be used."""
-        if files.encoded is None:
+        if files.encoded is None or self._width is None:
             return
         fix = "remove it, or leave it: the sound is encoded in its place"
         try:

@@ -100,6 +100,9 @@ def test_features_of_a_sound_that_are_not_a_row_a_frame(tree: Path):
     save(path, 60, 768)
     save(tree / "train/audio-features/speaker/session0/Camera-1.npy", 90, 1, 768)
     assert check_split(tree, "train").problems == ()
+    save(path, 60, 1024)
+    assert run(tree).exit_code == 3
+    assert run(tree, "--config", "mini").exit_code == 0  # encodes the sound itself
     save(path, 60, 768, value=np.nan)
     assert "not finite" in lines(check_split(tree, "train"))[0]
 
