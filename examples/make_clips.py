@@ -23,10 +23,10 @@ import numpy as np
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
-from mreactor_ref.data.simulated.dataset import segments
 from mreactor_ref.data.simulated.faces import ShownFace
 from mreactor_ref.data.simulated.speaker import speaker_face
 from mreactor_ref.data.simulated.speech import Spoken, Word, syllables, tracks
+from mreactor_ref.data.simulated.writing import segments
 from mreactor_ref.signals import ATTRIBUTE_NAMES, AU_SLICE
 
 FPS = 25

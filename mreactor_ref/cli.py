@@ -1,4 +1,4 @@
-"""`mreactor-data` and `mreactor-priors`: they parse and call."""
+"""`mreactor-priors`, and the group of commands that is `mreactor-data`: they parse and call."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from mreactor_ref.command import one_line_errors, progress_bar
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.transcribe_options import TranscribeOptions, transcribe_options
+from mreactor_ref.tree_cli import check, features
+from mreactor_ref.tree_options import SETTINGS
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+LAYOUTS = ("mars", "mars-dyads", "react2024")
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -22,12 +24,22 @@ def data() -> None:
     """Make and look at data sets."""
 
 
+data.add_command(check)
+data.add_command(features)
+
+
 @data.command(context_settings=SETTINGS)
 @click.option("--output", type=FOLDER, required=True, help="A folder that is empty or new.")
 @click.option("--train", type=click.IntRange(0), default=480, help="Sessions to train on.")
 @click.option("--val", type=click.IntRange(0), default=48, help="Sessions to validate on.")
 @click.option("--test", type=click.IntRange(0), default=48, help="Sessions to test on.")
-@click.option("--listeners", type=click.IntRange(1), default=5, help="Reactions to each speaker.")
+@click.option("--listeners", type=click.IntRange(1), default=5, help="Reactions in each session.")
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default=LAYOUTS[0],
+    help="Several listeners of one clip, or recordings of one listener each as a challenge has.",
+)
 @click.option("--fps", type=click.FloatRange(1, 120), default=25.0, help="Frames a second.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="The same seed, the same bytes.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
@@ -37,11 +49,12 @@ def simulate(
     val: int,
     test: int,
     listeners: int,
+    layout: str,
     fps: float,
     seed: int,
     debug: bool,
 ) -> None:
-    """Write simulated dyads in the MARS layout: speakers, and several listeners to each.
+    """Write simulated dyads: speakers, and several listeners to each.
 
     They are for trying the tool and its training; nothing in them is a real person.
     """
@@ -55,6 +68,7 @@ def simulate(
             seed=seed,
             fps=fps,
             listeners=listeners,
+            layout=layout,
             progress=lambda done, of: report("simulate", done, of),
         )
     click.echo(f"Wrote {sum(sizes.values())} sessions to {output}")

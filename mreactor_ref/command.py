@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -48,19 +51,21 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
 
 @contextmanager
 def progress_bar() -> Generator[Callable[[str, int, int], None]]:
-    """A bar that follows `report(what, done, of)`; each new `what` is a new line.
+    """A bar on stderr that follows `report(what, done, of)`; each new `what` is a new line.
 
     Where there is no terminal a line on stderr says now and then how far it is.
     """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks = {}
         say = line_now_and_then()
 
         def report(what: str, done: int, of: int) -> None:
-            if not progress.console.is_terminal:
+            if not console.is_terminal:
                 say(f"{what}: {done} of {of}")
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=of)
@@ -80,3 +85,8 @@ def line_now_and_then() -> Callable[[str], None]:
             click.echo(text, err=True)
 
     return say
+
+
+def typed_command() -> str:
+    """The line that was typed."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

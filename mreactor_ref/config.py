@@ -72,6 +72,11 @@ class ModelConfig:
         sublayers = 3 if self.attention in ("self+cross", "relative+subject") else 2
         return 3 * sublayers * self.layers + 2
 
+    @property
+    def takes_encoded_sound(self) -> bool:
+        """Whether features that came with a sound can be taken in its place."""
+        return self.sound_encoder != "mfcc"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

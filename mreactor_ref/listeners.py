@@ -18,6 +18,7 @@ data.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -91,10 +92,13 @@ def fit_codebook(
     projection = (axes[:keep] / np.maximum(scales[:keep], 1e-6)[:, None]).T
     points = residual @ projection
     clusters = min(count, len(np.unique(points, axis=0)))
-    fits = [
-        kmeans2(points, clusters, iter=50, minit="++", rng=np.random.default_rng((seed, i)))
-        for i in range(TRIES)
-    ]
+    with warnings.catch_warnings():
+        # a start that leaves a cluster empty is a looser fit, and another one is kept
+        warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
+        fits = [
+            kmeans2(points, clusters, iter=50, minit="++", rng=np.random.default_rng((seed, i)))
+            for i in range(TRIES)
+        ]
     centroids = min(fits, key=lambda fit: np.square(points - fit[0][fit[1]]).sum())[0]
     book = Codebook(
         deviation=deviation.astype(np.float32),

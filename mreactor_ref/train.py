@@ -11,12 +11,21 @@ from accelerate.utils import ProjectConfiguration, set_seed
 
 from mreactor_ref.checkpoint import read_metadata
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.data.dyads import Dyads, load_dyads
+from mreactor_ref.data.dyads import WORDLESS, Dyads, load_dyads
 from mreactor_ref.data.trees import read_tree
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import UsageError
+from mreactor_ref.model_card import CardFacts, write_model_card
 from mreactor_ref.train_options import TrainOptions
-from mreactor_ref.training_run import CHECKPOINT, HISTORY, PROGRESS, STATE, Report, TrainingRun
+from mreactor_ref.training_run import (
+    BEST,
+    CHECKPOINT,
+    HISTORY,
+    PROGRESS,
+    STATE,
+    Report,
+    TrainingRun,
+)
 
 SPLITS = ("train", "val")  # of the data
 
@@ -59,16 +68,19 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
+    command: str | None = None,
 ) -> Path:
     """Train a model; returns the checkpoint, whose weights are the moving average.
 
-    Writes to `options.output`: `model.safetensors` (the last), `best.safetensors` (of the least
-    loss on held-out windows), `history.jsonl` (the loss curve), TensorBoard files and `state/`
-    (for `resume`).
+    Writes to `options.output`: `model.safetensors` (the last), `best.safetensors` (the best
+    on held-out data), `history.jsonl` (the loss curve), `model_card.md`, TensorBoard files
+    and `state/` (for `resume`).
 
     Args:
         report: called with (what, done, of) as the work goes on.
-        say: called with a line of what was left out of the data or should be known of it.
+        say: called with a line of what was left out of the data or should be known of it; of
+            several processes only the first says and reports anything.
+        command: the line that was typed, for the model card.
 
     Raises:
         UsageError: the data cannot be used; the output holds another run and `resume` is not asked
@@ -91,10 +103,20 @@ def train(
     )
     accelerator.init_trackers("logs")
     set_seed(options.seed, device_specific=True)  # or every GPU draws the same noise
-    splits = [_load(split, config, options, report, say) for split in SPLITS]
-    run = TrainingRun(accelerator, config, options, *splits)
+    if not accelerator.is_main_process:
+        report = say = None
+    dyads = {split: _load(split, config, options, report, say) for split in SPLITS}
+    if say is not None and not any(of_split.has_words for of_split in dyads.values()):
+        say(WORDLESS)
+    known = (of_split.explained(ExpressiveRecovery()) for of_split in dyads.values())
+    run = TrainingRun(accelerator, config, options, *known)
     first = run.resume() if resume else 0
     run.train(first, report)
+    if accelerator.is_main_process:
+        checkpoints = {"last": run.checkpoint, "best": options.output / BEST}
+        parameters = sum(x.numel() for x in run.average.parameters())
+        facts = CardFacts(config, parameters, dyads, checkpoints, command)
+        write_model_card(options.output, facts)
     accelerator.end_training()
     if say is not None and run.speed:
         say(f"train: {run.speed:,.0f} frames a second")
@@ -124,4 +146,4 @@ def _load(
     if say is not None:
         for line in dyads.lines():
             say(line)
-    return dyads.explained(ExpressiveRecovery())
+    return dyads

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.command import one_line_errors, progress_bar, typed_command
 from mreactor_ref.errors import UsageError
 from mreactor_ref.tree_options import SETTINGS, tree_options
 
@@ -103,6 +103,12 @@ def read_options(path: Path) -> dict[str, Any]:
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that read windows.")
 @click.option("--log-every", type=click.IntRange(1), default=50, help="Steps.")
 @click.option("--validate-every", type=click.IntRange(1), default=500, help="Steps; saves, too.")
+@click.option(
+    "--best-by",
+    type=click.Choice(["loss", "frcorr", "frdist"]),
+    default="loss",
+    help="Of best.safetensors: loss on held-out windows, or reactions sampled to a few clips.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, windows and noise.")
 @click.option("--resume", is_flag=True, help="Go on where the run in --output stopped.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
@@ -119,8 +125,8 @@ def train(
 ) -> None:
     """Train a model; several GPUs with `accelerate launch -m mreactor_ref.train_cli`.
 
-    Writes model.safetensors (the moving average of the weights), best.safetensors (of the least
-    loss on held-out data), history.jsonl and TensorBoard files to --output.
+    Writes model.safetensors (the moving average of the weights), best.safetensors (the best on
+    held-out data, see --best-by), history.jsonl, model_card.md and TensorBoard files to --output.
     """
     with one_line_errors(debug), progress_bar() as report:
         from mreactor_ref.data.draws import DropRates
@@ -137,7 +143,11 @@ def train(
         )
         sizes = choose_config(config, attention=attention, layers=layers)
         path = run(
-            sizes, chosen, resume=resume, report=report, say=lambda line: click.echo(line, err=True)
+            *(sizes, chosen),
+            resume=resume,
+            report=report,
+            say=lambda line: click.echo(line, err=True),
+            command=typed_command(),
         )
     click.echo(f"Wrote {path}")
 

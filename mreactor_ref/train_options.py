@@ -10,6 +10,9 @@ from mreactor_ref.data.draws import DropRates
 from mreactor_ref.data.layout import MARS_SPEAKER
 from mreactor_ref.errors import UsageError
 
+LOSS = "loss"
+BEST_BY = (LOSS, "frcorr", "frdist")
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -25,6 +28,8 @@ class TrainOptions:
         compile: whether torch compiles the model; the first step then takes minutes.
         workers: processes that read windows; 0 reads them in this one.
         log_every, validate_every: steps; a run is saved when it is validated.
+        best_by: what tells the best weights, one of BEST_BY: the loss on held-out windows, or a
+            measure of reactions that are sampled to a few held-out clips.
     """
 
     data: Path
@@ -47,6 +52,7 @@ class TrainOptions:
     seed: int = 0
     log_every: int = 50
     validate_every: int = 500
+    best_by: str = LOSS
     drop: DropRates = field(default_factory=DropRates)
 
 

@@ -20,6 +20,7 @@ from mreactor_ref.checkpoint import save_checkpoint
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.draws import Draws, DropRates, Statistics, statistics
 from mreactor_ref.data.dyads import Dyads
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import MReactorError, UsageError
 from mreactor_ref.model import Losses, MReactor
 from mreactor_ref.objective import (
@@ -29,12 +30,14 @@ from mreactor_ref.objective import (
     random_step,
     validate,
 )
-from mreactor_ref.train_options import TrainOptions
+from mreactor_ref.sampled_validation import FRCORR, SampledValidation
+from mreactor_ref.train_options import LOSS, TrainOptions
 
 BETAS = (0.9, 0.99)
 # In the folder of a run: the last weights, the best on held-out data, the loss curve.
 CHECKPOINT, BEST, HISTORY = "model.safetensors", "best.safetensors", "history.jsonl"
 STATE, PROGRESS = "state", "progress.json"
+VALIDATION_LOSS = "val/generation"
 NO_DROPS = DropRates(stream=0, face=0, prior=0, smoothness=0, listener=0, everything=0)
 VALIDATION_EXAMPLES = 128
 MOST_NAMED = 8  # clips of a step that failed
@@ -85,6 +88,9 @@ class TrainingRun:
         self.accelerator, self.options, self.config = accelerator, options, config
         self.train_dyads, self.stats = train_dyads, statistics(train_dyads, config)
         self.saved, self.best, self.speed = 0, math.inf, 0.0
+        self.sampled = None
+        if options.best_by != LOSS:
+            self.sampled = SampledValidation(val_dyads, ExpressiveRecovery(), options.seed)
         model = MReactor(config)
         model.fuse_attention()
         apply_statistics(model, self.stats)
@@ -134,7 +140,9 @@ class TrainingRun:
         """Back to what was last saved, and the history too: the step that comes before the next."""
         state, history = self.options.output / STATE, self.options.output / HISTORY
         progress = json.loads((state / PROGRESS).read_text())
-        step, self.best = progress["step"], progress.get("best", math.inf)
+        step = progress["step"]
+        if progress.get("best_by", LOSS) == self.options.best_by:
+            self.best = progress.get("best", math.inf)
         if step > self.options.steps:
             raise UsageError(
                 f"its run is at step {step} already, past {self.options.steps}",
@@ -148,18 +156,40 @@ class TrainingRun:
             history.write_text("".join(x for x in lines if json.loads(x)["step"] <= step))
         return step
 
-    def save(self, step: int, value: float) -> None:
-        """Save all; the best weights too where `value`, the loss on held-out data, is the least."""
-        state = self.options.output / STATE
+    def validate(self, step: int) -> dict[str, float]:
+        """The loss on held-out windows, and measures of sampled reactions where they are asked for.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        objective = Objective(self.average).to(self.accelerator.device)
+        value = validate(objective, self.val_batches, self.options.seed)
+        if not math.isfinite(value):
+            raise self._broken(step, f"the loss on held-out data is {value:g}", [])
+        values = {VALIDATION_LOSS: value}
+        if self.sampled is not None:
+            scores = self.sampled.scores(self.average)
+            values |= {f"val/{name}": score for name, score in scores.items()}
+        return values
+
+    def save(self, step: int, values: dict[str, float]) -> None:
+        """Save all; the best weights too, by `best_by` of the options.
+
+        Args:
+            values: of `validate`.
+        """
+        state, by = self.options.output / STATE, self.options.best_by
         self.accelerator.save_state(str(state))
+        value = values[VALIDATION_LOSS if by == LOSS else f"val/{by}"] * (-1 if by == FRCORR else 1)
         best, self.best, self.saved = value < self.best, min(value, self.best), step
         if self.accelerator.is_main_process:
-            trained = {**asdict(self.options), "step": step, "val/generation": value}
+            trained = {**asdict(self.options), "step": step, **values}
             notes = {"training": json.dumps(trained, default=str)}
             save_checkpoint(self.average, self.checkpoint, notes)
             if best:
                 save_checkpoint(self.average, self.options.output / BEST, notes)
-            (state / PROGRESS).write_text(json.dumps({"step": step, "best": self.best}))
+            progress = {"step": step, "best": self.best, "best_by": by}
+            (state / PROGRESS).write_text(json.dumps(progress))
 
     def train(self, first: int, report: Report | None) -> None:
         """Train from the step after `first` to the last."""
@@ -174,12 +204,9 @@ class TrainingRun:
                 self.accelerator.log({"speed/frames_per_second": self.speed}, step=step)
                 since, frames = time.perf_counter(), 0
             if step % options.validate_every == 0 or step == options.steps:
-                objective = Objective(self.average).to(self.accelerator.device)
-                value = validate(objective, self.val_batches, options.seed)
-                if not math.isfinite(value):
-                    raise self._broken(step, f"the loss on held-out data is {value:g}", [])
-                self.record(step, {"val/generation": value})
-                self.save(step, value)
+                values = self.validate(step)
+                self.record(step, values)
+                self.save(step, values)
             if report is not None:
                 report("train", step, options.steps)
 

@@ -19,14 +19,25 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return roles
 
 
-def tree_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--roles`, `--fps` and `--features`, as `load_dyads` takes them."""
+def tree_options(
+    command: Callable[..., Any], features: tuple[str, ...] = ("--features",)
+) -> Callable[..., Any]:
+    """Give a command `--roles`, `--fps` and `--features`, as `load_dyads` takes them.
+
+    Args:
+        features: another flag, and the name of its argument.
+    """
+    folder = click.option(
+        *features,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of prepared features; by default in the user's cache.",
+    )
+    return pair_options(folder(command))
+
+
+def pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--roles` and `--fps`, as `read_tree` takes them."""
     for option in (
-        click.option(
-            "--features",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Folder of prepared features; by default in the user's cache.",
-        ),
         click.option(
             "--fps",
             type=click.FloatRange(1, 120),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +10,11 @@ import click
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.faces_command import face_command
 from mreactor_bench.metrics.command import metrics_command
+from mreactor_bench.reading.command import reading_command
 from mreactor_bench.solvers.command import solvers_command
+from mreactor_bench.targets.command import targets_command
 from mreactor_bench.throughput.setting import PEERS
-from mreactor_ref.command import one_line_errors
+from mreactor_ref.command import one_line_errors, typed_command
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import check_writable
@@ -96,7 +96,9 @@ def main() -> None:
 
 main.add_command(face_command)
 main.add_command(metrics_command)
+main.add_command(reading_command)
 main.add_command(solvers_command)
+main.add_command(targets_command)
 
 
 @main.command(context_settings=SETTINGS)
@@ -145,7 +147,7 @@ def throughput(
             random=random_weights,
             runners=(*engines, *peers),
             plan=TimingPlan(repeats, duration, warm_up),
-            command=_command(),
+            command=typed_command(),
             **options,
         )
         report, failure = run(request, _say, click.echo)
@@ -196,7 +198,7 @@ def precision(
         network = _network(model, random_weights)
         figures = precision_tables(network, frames, dtypes, click.echo, sensitivity)
         about = {"model": random_weights or model or MINI, "frames": frames}
-        _write(output, "precision", {**about, "command": _command(), "dtypes": figures})
+        _write(output, "precision", {**about, "command": typed_command(), "dtypes": figures})
 
 
 @main.command(context_settings=SETTINGS)
@@ -220,7 +222,7 @@ def forms(
         from mreactor_bench.precision.export_tables import forms_table
 
         figures = forms_table(_network(model, random_weights), frames, samples, pairs, click.echo)
-        about = {"model": random_weights or model or MINI, "command": _command()}
+        about = {"model": random_weights or model or MINI, "command": typed_command()}
         _write(output, "forms", {**about, "forms": figures})
 
 
@@ -239,11 +241,6 @@ def _network(model: str | None, random_weights: str | None) -> MReactor:
     if random_weights:
         return random_model(CONFIGS[random_weights])
     return load_checkpoint(find_checkpoint(name))
-
-
-def _command() -> str:
-    """The line that was typed."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mreactor_ref.metrics.compat import EDITIONS
 from mreactor_ref.metrics.intervals import RESAMPLES
 from mreactor_ref.metrics.lengths import CHALLENGE, LENGTH_RULES
 from mreactor_ref.schedule import Solver
+from mreactor_ref.tree_options import tree_options
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 from mreactor_runtime.sampling_options import solver_options
 
@@ -27,7 +29,7 @@ MODEL_OPTIONS = (
         "--data",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         required=True,
-        help="A MARS tree.",
+        help="A MARS or REACT 2023/2024 tree.",
     ),
     click.option("--split", default="test", help="Of the data."),
     click.option("--model", default="mini", help="A shipped name, a checkpoint, or a bundle."),
@@ -88,6 +90,7 @@ def evaluate() -> None:
 
 @evaluate.command(context_settings=SETTINGS)
 @with_options(*MODEL_OPTIONS)
+@partial(tree_options, features=("--prepared", "prepared"))
 @click.option("--samples", type=click.IntRange(2, 1000), default=10, help="Reactions to each clip.")
 @with_options(*SCORING_OPTIONS)
 @click.option("--latex", is_flag=True, help="Print the rows for a table of the challenge's form.")
@@ -102,6 +105,9 @@ def reactions(
     seed: int,
     samples: int,
     solver: dict[str, Any],
+    roles: tuple[str, ...],
+    fps: float | None,
+    prepared: Path | None,
     latex: bool,
     output: Path | None,
     debug: bool,
@@ -115,6 +121,7 @@ def reactions(
     with one_line_errors(debug):
         from mreactor_bench.quality import Scoring, beats_trivial, measure
         from mreactor_bench.quality_tables import latex_rows, quality_text
+        from mreactor_ref.data.trees import TreeOptions
         from mreactor_runtime.reactor import Reactor
 
         reactor = Reactor.open(model, engine, device=device, samples=samples, seed=seed, **solver)
@@ -125,6 +132,7 @@ def reactions(
                 split=split,
                 limit=limit,
                 scoring=Scoring(**scoring),
+                tree=TreeOptions(roles, fps, prepared),
                 progress=progress,
             )
         for text in quality_text(quality):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from mreactor_bench.eval_cli import SETTINGS
-from mreactor_ref.command import line_now_and_then, one_line_errors
+from mreactor_ref.command import line_now_and_then, one_line_errors, typed_command
 
 
 @click.command("face", context_settings=SETTINGS)
@@ -50,7 +48,8 @@ def face_command(video: Path, minutes: float, output: Path | None, debug: bool) 
         }
         click.echo(text_table({video.name: row}, "video"))
         if output is not None:
-            command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
             figures = asdict(found) | {"frames_per_core_second": found.rate}
-            write_report(output, "face", {"command": command, "video": video.name, **figures})
+            write_report(
+                output, "face", {"command": typed_command(), "video": video.name, **figures}
+            )
             click.echo(f"Wrote {output}")

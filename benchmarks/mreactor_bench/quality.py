@@ -10,7 +10,7 @@ from typing import Any
 
 from mreactor_ref.data.dyads import Dyad, Dyads, load_dyads
 from mreactor_ref.data.pairs import read_reaction
-from mreactor_ref.data.trees import read_tree
+from mreactor_ref.data.trees import TreeOptions, read_tree
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.face import read_face
 from mreactor_ref.metrics.compat import EDITIONS, Edition
@@ -100,11 +100,13 @@ def measure(
     limit: int | None = None,
     sampling: Sampling | None = None,
     scoring: Scoring | None = None,
+    tree: TreeOptions | None = None,
     progress: Progress | None = None,
 ) -> Quality:
-    """Score a model on a split of a MARS tree; the mean predictors learn from its `train`.
+    """Score a model on a split of a tree of pairs; the mean predictors learn from its `train`.
 
     Args:
+        tree: how it is read.
         limit: the first so many clips only.
         sampling: the reactor's own where left out. Its seed is also that of the random predictor
             and of the intervals.
@@ -114,10 +116,12 @@ def measure(
         UsageError: a split is missing, a speaker has no face for mime and FRSyn, or a file of
             the scoring is not of its form.
     """
-    progress, scoring = progress or _silent, scoring or Scoring()
+    progress, scoring, tree = progress or _silent, scoring or Scoring(), tree or TreeOptions()
     sampling = sampling or reactor.sampling
     samples, seed = sampling.samples, sampling.seed
-    every = load_dyads(data, split, reactor.config, partial(progress, f"read {split}"))
+    every = load_dyads(
+        data, split, reactor.config, partial(progress, f"read {split}"), **vars(tree)
+    )
     dyads = every[:limit]
     clips = [dyad.clip.id for dyad in dyads]
     groupings = _groupings(scoring, clips, [dyad.clip.id for dyad in every])
@@ -128,20 +132,16 @@ def measure(
         progress("generate", i + 1, len(dyads))
     speakers, edition = [_speaker(dyad) for dyad in dyads], scoring.edition
     predicted = {reactor.model.name: predictions}
-    predicted |= trivial_predictions(speakers, _means(data, edition), samples, seed, edition)
+    predicted |= trivial_predictions(
+        speakers, _means(data, tree.roles, edition), samples, seed, edition
+    )
     scores = _scores(predicted, dyads, speakers, reactor.config.fps, scoring, progress)
     own = scores[reactor.model.name]
     rows = {name: of_name.means() for name, of_name in scores.items()}
     rows[reactor.model.name] |= realism
-    setting = {
-        "model": reactor.model.name,
-        "checkpoint_sha256": reactor.model.sha256,
-        "engine": reactor.engine.name,
-        "device": reactor.device_name,
-        **asdict(sampling.solver),
-        "smoothness": sampling.smoothness,
-        "seed": seed,
+    setting = _model_setting(reactor, sampling) | {
         "split": split,
+        "roles": list(tree.roles),
         "compat": scoring.compat,
         "length_rule": scoring.length_rule,
         "resamples": scoring.resamples,
@@ -152,6 +152,19 @@ def measure(
         by_clip=_by_clip(own, clips),
         divisions=tuple(_division(own, grouping, scoring, seed) for grouping in groupings),
     )
+
+
+def _model_setting(reactor: Reactor, sampling: Sampling) -> dict[str, Any]:
+    """What fixes the reactions to a clip."""
+    return {
+        "model": reactor.model.name,
+        "checkpoint_sha256": reactor.model.sha256,
+        "engine": reactor.engine.name,
+        "device": reactor.device_name,
+        **asdict(sampling.solver),
+        "smoothness": sampling.smoothness,
+        "seed": sampling.seed,
+    }
 
 
 def _silent(what: str, done: int, of: int) -> None:
@@ -212,14 +225,14 @@ def _speaker(dyad: Dyad) -> Array:
     return dyad.clip.attributes
 
 
-def _means(data: Path, edition: Edition | None) -> TrainingMeans:
+def _means(data: Path, roles: Sequence[str], edition: Edition | None) -> TrainingMeans:
     """Of all reactions in `train`, read one at a time; of its speakers, too, for some editions."""
     both = edition is not None and edition.means_of_both
-    return training_means(_training_reactions(data, both))
+    return training_means(_training_reactions(data, roles, both))
 
 
-def _training_reactions(data: Path, speakers: bool) -> Iterator[Array]:
-    tree = read_tree(data, "train")
+def _training_reactions(data: Path, roles: Sequence[str], speakers: bool) -> Iterator[Array]:
+    tree = read_tree(data, "train", roles, matrix=False)
     for files in tree.reactions():
         yield read_reaction(files)[0]
     for pair in tree.pairs if speakers else ():

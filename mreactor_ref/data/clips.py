@@ -224,7 +224,7 @@ class FeatureReader:
         Raises:
             ClipError: they cannot be read, or have values that are not finite.
         """
-        if files.encoded is None or self.config.sound_encoder == "mfcc":
+        if files.encoded is None or not self.config.takes_encoded_sound:
             return None
         return read_encoded(files.encoded, self.config.sound)
 

@@ -23,6 +23,10 @@ from mreactor_ref.signals import REACTION_ATTRIBUTES, Array, SpeakerClip, Uttera
 LEAST_SPAN = 5  # frames of an utterance from which a prior can be read
 # A listener's clip may end this much before or after its speaker's; both are cut to the shorter.
 LENGTH_TOLERANCE = 0.4  # seconds
+WORDLESS = (
+    "no clip has words, so expressive recovery has nothing to work on; the priors of training are "
+    "what the reactions show (`mreactor-data transcribe` finds the words)"
+)
 CHECK = "see all such clips with `mreactor-data check`"
 
 
@@ -96,6 +100,7 @@ class Dyads(Sequence[Dyad]):
 
     Attributes:
         tree: where they come from.
+        entries: what is kept in memory of each.
         left_out: of the split, a problem for each clip that is not among them.
         notes: what was handled but should be known.
     """
@@ -108,10 +113,10 @@ class Dyads(Sequence[Dyad]):
         notes: Sequence[str],
     ):
         self.tree, self.left_out, self.notes = tree, tuple(left_out), tuple(notes)
-        self._entries = tuple(entries)
+        self.entries = tuple(entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @overload
     def __getitem__(self, index: int) -> Dyad: ...
@@ -119,8 +124,8 @@ class Dyads(Sequence[Dyad]):
     def __getitem__(self, index: slice) -> Dyads: ...
     def __getitem__(self, index: int | slice) -> Dyad | Dyads:
         if isinstance(index, slice):
-            return Dyads(self.tree, self._entries[index], self.left_out, self.notes)
-        entry = self._entries[index]
+            return Dyads(self.tree, self.entries[index], self.left_out, self.notes)
+        entry = self.entries[index]
         reactions = tuple(map_array(path) for path in entry.reactions)
         return Dyad(
             entry.clip.open(),
@@ -131,9 +136,24 @@ class Dyads(Sequence[Dyad]):
             entry.appropriate,
         )
 
+    @property
+    def frames(self) -> int:
+        """Of all speakers' clips together."""
+        return sum(entry.clip.frames for entry in self.entries)
+
+    @property
+    def reactions(self) -> int:
+        """How many are aligned with the clips."""
+        return sum(len(entry.reactions) for entry in self.entries)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether any clip has words."""
+        return any(entry.clip.utterances for entry in self.entries)
+
     def ids(self) -> list[str]:
         """The clips' ids, in order."""
-        return [entry.clip.id for entry in self._entries]
+        return [entry.clip.id for entry in self.entries]
 
     def appropriate_attributes(self) -> list[list[Array]]:
         """Of each dyad the attributes (T', 25) of all that count in scoring, each at its length.
@@ -146,7 +166,7 @@ class Dyads(Sequence[Dyad]):
         """
         read: dict[ReactionFiles, Array] = {}
         everything: list[list[Array]] = []
-        for entry in self._entries:
+        for entry in self.entries:
             if not entry.appropriate:
                 raise UsageError(
                     "the tree does not tell which reactions are appropriate",
@@ -167,7 +187,7 @@ class Dyads(Sequence[Dyad]):
         """
         entries = [
             replace(entry, subjects=subjects_of(entry.clip.utterances, source))
-            for entry in self._entries
+            for entry in self.entries
         ]
         return Dyads(self.tree, entries, self.left_out, self.notes)
 
@@ -179,11 +199,6 @@ class Dyads(Sequence[Dyad]):
             yield f"{split}: left out {len(self.left_out)} of {total}; {CHECK}:"
             yield from (f"  {error}" for error in islice(self.left_out, 3))
         yield from (f"{split}: {note}" for note in self.notes)
-        if not any(entry.clip.utterances for entry in self._entries):
-            yield (
-                f"{split}: no clip has words, so expressive recovery has nothing to work on; "
-                "the priors of training are what the reactions show"
-            )
 
 
 def load_dyads(
@@ -253,7 +268,9 @@ def prepare_pair(pair: Pair, prepared: Prepared, fps: float) -> tuple[Entry, int
             )
     frames = min(clip.frames, *lengths)
     spoken = clip.utterances or (Utterance(0.0, frames / clip.fps, ""),)
-    shown = [_shown(values[:frames, REACTION_ATTRIBUTES], spoken, clip.fps) for values in maps]
+    shown = [
+        shown_priors(values[:frames, REACTION_ATTRIBUTES], spoken, clip.fps) for values in maps
+    ]
     appropriate = Reactions(prepared, pair.appropriate, fps)
     entry = Entry(clip, reactions, appropriate, spoken, np.array(shown, np.float32))
     return entry, max(clip.frames, *lengths) - frames
@@ -292,7 +309,9 @@ def _length_notes(cut: Sequence[tuple[str, int]]) -> list[str]:
     ]
 
 
-def _shown(attributes: Array, spoken: Sequence[Utterance], fps: float) -> list[tuple[float, float]]:
+def shown_priors(
+    attributes: Array, spoken: Sequence[Utterance], fps: float
+) -> list[tuple[float, float]]:
     """Polarity and intensity a reaction shows from each utterance's start to that of the next."""
     frames = len(attributes)
     starts = [round(u.start * fps) for u in spoken]

@@ -84,6 +84,18 @@ class MarsSplit:
                 speaker = _speaker(f"{prefix}/{session}/{clip}", files)
                 appropriate = tuple(reactions[name] for name in sorted(reactions))
                 yield Pair(speaker.id, speaker, own, appropriate)
+        if not self.aligned:
+            self._report_unheard(role)
+
+    def _report_unheard(self, role: str) -> None:
+        """Add to `problems` the reactions to clips of this role that are not there."""
+        for (other, session), reactions in self._reactions.items():
+            if other != OTHER_ROLE[role]:
+                continue
+            for clip in sorted(reactions.keys() - self._sessions[role].get(session, {}).keys()):
+                problem = f"the {other}'s clip {clip} answers no clip of the {role}"
+                fix = f"add the {role}'s files of that name, or remove the clip"
+                self._problem(ClipError(problem, reactions[clip].attributes, fix))
 
     def _own(
         self, role: str, session: str, clip: str, reactions: dict[str, ReactionFiles]
@@ -141,7 +153,8 @@ class MarsSplit:
                 self.folder / COEFFICIENTS_FOLDER / place,
             )
             try:
-                reactions[clip] = whole_reaction(*pair, wanted)
+                id = f"{self.folder.name}/{role}/{session}/{clip}"
+                reactions[clip] = whole_reaction(id, *pair, wanted)
             except ClipError as error:
                 self._problem(error)
         return reactions

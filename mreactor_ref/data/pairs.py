@@ -25,8 +25,13 @@ MARS, REACT = "MARS", "REACT 2023/2024"  # layouts
 
 @dataclass(frozen=True)
 class ReactionFiles:
-    """The two files of a real reaction."""
+    """The two files of a real reaction.
 
+    Attributes:
+        id: where it lies in its tree, such as `<split>/<role>/<session>/<clip>`.
+    """
+
+    id: str
     attributes: Path
     coefficients: Path
 
@@ -80,11 +85,12 @@ class Tree:
 
 
 def whole_reaction(
-    attributes: Path | None, coefficients: Path | None, wanted: tuple[Path, Path]
+    id: str, attributes: Path | None, coefficients: Path | None, wanted: tuple[Path, Path]
 ) -> ReactionFiles:
     """The two files of a reaction.
 
     Args:
+        id: see `ReactionFiles`.
         wanted: where they should lie, for the error.
 
     Raises:
@@ -98,7 +104,7 @@ def whole_reaction(
     if attributes is None or coefficients is None:
         half = "half of a reaction is missing" if len(missing) == 1 else "the reaction is missing"
         raise ClipError(half, missing[-1], "add it, or remove the clip of both roles")
-    return ReactionFiles(attributes, coefficients)
+    return ReactionFiles(id, attributes, coefficients)
 
 
 def read_reaction(files: ReactionFiles) -> tuple[Array, Array]:

@@ -9,9 +9,9 @@ into memory when it is read: what is touched is loaded, and nothing stays.
 - `<key>.reaction.npy` (T, 83): attributes and coefficients of a listener, float32
 - `<key>.json`: length, columns and utterances of a clip; written last
 
-A key is a hash of all that the arrays depend on: the clip's id, the names, sizes and times of its
-files, encoders, frame rates. Where one of them changes, another file is made. It does not hold the
-folder of the tree: a tree and its features can be moved together.
+A key is a hash of all that the arrays depend on: the id in the tree, the names, sizes and times of
+its files, encoders, frame rates. Where one of them changes, another file is made. It does not hold
+the folder of the tree: a tree and its features can be moved together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import FeatureReader
 from mreactor_ref.data.grouping import ClipFiles
 from mreactor_ref.data.pairs import ReactionFiles, read_reaction
-from mreactor_ref.errors import UsageError
+from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.face import Face, fit_face
 from mreactor_ref.files import open_whole
 from mreactor_ref.signals import STREAMS, Array, SpeakerClip, Utterance
@@ -74,14 +74,19 @@ class Prepared:
         config: the model, for its frame grid and encoders.
         folder: `features` in the user's cache if None.
         dtype: of sound and words that are made now; what is there is read as it is.
+        device: of the encoders.
     """
 
     def __init__(
-        self, config: ModelConfig, folder: Path | None = None, dtype: FeatureType = "float32"
+        self,
+        config: ModelConfig,
+        folder: Path | None = None,
+        dtype: FeatureType = "float32",
+        device: str = "cpu",
     ):
         self.folder = folder or cache_folder() / "features"
         self.dtype = dtype
-        self._reader, self._fps = FeatureReader(config, strict=True), config.fps
+        self._reader, self._fps = FeatureReader(config, device, strict=True), config.fps
         self._grid = (FEATURES_VERSION, config.fps)
         self._encoders = (config.sound_encoder, config.words_encoder, config.sound)
 
@@ -92,18 +97,12 @@ class Prepared:
             ClipError: it cannot be read.
             UsageError: an encoder cannot be loaded, or the folder cannot be written.
         """
-        key = self._clip_key(files)
-        facts = self.folder / f"{key}.json"
-        if not facts.is_file():
-            self._keep(key, self._reader.read(files)[0])
-        known = json.loads(facts.read_text(encoding="utf-8"))
-        return PreparedClip(
-            files.id,
-            known["frames"],
-            known["fps"],
-            tuple(Utterance(**fields) for fields in known["utterances"]),
-            {self.folder / f"{key}.{kind}.npy": w for kind, w in known["columns"].items()},
-        )
+        clip = self._kept(files)
+        if clip is None:
+            self._keep(self._clip_key(files), self._reader.read(files)[0])
+            clip = self._kept(files)
+            assert clip is not None
+        return clip
 
     def reaction(self, files: ReactionFiles, fps: float) -> Path:
         """The file of a reaction on the model's frames, (T, 83), at its own length.
@@ -115,15 +114,29 @@ class Prepared:
             ClipError: it cannot be read.
             UsageError: the folder cannot be written.
         """
-        key = _key(self._grid, fps, _stats((files.attributes, files.coefficients)))
+        stats = _stats((files.attributes, files.coefficients))
+        key = _key(self._grid, files.id, fps, stats)
         path = self.folder / f"{key}.reaction.npy"
         if not path.is_file():
             self._write(path, _on_grid(files, fps, self._fps))
         return path
 
     def has_clip(self, files: ClipFiles) -> bool:
-        """Whether a clip's features are there already."""
-        return (self.folder / f"{self._clip_key(files)}.json").is_file()
+        """Whether a clip's features are there already. Raises ClipError: a file is gone."""
+        return self._kept(files) is not None
+
+    def _kept(self, files: ClipFiles) -> PreparedClip | None:
+        """A clip whose features are all there."""
+        key = self._clip_key(files)
+        facts = self.folder / f"{key}.json"
+        if not facts.is_file():
+            return None
+        known = json.loads(facts.read_text(encoding="utf-8"))
+        columns = {self.folder / f"{key}.{kind}.npy": w for kind, w in known["columns"].items()}
+        if not all(path.is_file() for path in columns):
+            return None
+        utterances = tuple(Utterance(**fields) for fields in known["utterances"])
+        return PreparedClip(files.id, known["frames"], known["fps"], utterances, columns)
 
     def _clip_key(self, files: ClipFiles) -> str:
         paths = (files.sound, files.words, files.encoded, *files.faces)
@@ -187,9 +200,16 @@ def _on_grid(files: ReactionFiles, rate: float, fps: float) -> Array:
 
 
 def _stats(paths: Iterable[Path | None]) -> list[tuple[str, int, int]]:
-    """What tells a file from a later one: name, size, time."""
-    known = [(path.name, path.stat()) for path in paths if path is not None]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in known]
+    """What tells a file from a later one: name, size, time. Raises ClipError: a file is gone."""
+    stats: list[tuple[str, int, int]] = []
+    for path in paths:
+        if path is not None:
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise ClipError(f"cannot be read: {error.strerror}", path) from None
+            stats.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return stats
 
 
 def _key(*parts: object) -> str:

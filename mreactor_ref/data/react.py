@@ -32,13 +32,16 @@ SPEAKER_COLUMN, LISTENER_COLUMN = "speaker_path", "listener_path"
 Item = tuple[str, str]  # paths of a speaker and a listener, below each folder of the split
 
 
-def read_react(root: Path, split: str, roles: Sequence[str]) -> tuple[list[Pair], list[ClipError]]:
+def read_react(
+    root: Path, split: str, roles: Sequence[str], use_matrix: bool = True
+) -> tuple[list[Pair], list[ClipError]]:
     """Read one split of a REACT 2023/2024 tree.
 
     Args:
         root: the folder that holds the splits and their lists.
         split: such as train, val or test.
         roles: "speaker" for the rows as they are, "listener" for those exchanged.
+        use_matrix: whether the matrix is read.
 
     Returns:
         The pairs, and a problem for each clip or reaction that is left out. Without the matrix of
@@ -49,7 +52,7 @@ def read_react(root: Path, split: str, roles: Sequence[str]) -> tuple[list[Pair]
     """
     rows = read_list(root / f"{split}.csv")
     items = [*rows, *((listener, speaker) for speaker, listener in rows)]
-    matrix = read_matrix(matrix_path(root, split), len(rows))
+    matrix = read_matrix(matrix_path(root, split), len(rows)) if use_matrix else None
     if matrix is not None and len(matrix) < len(items) and any(r != MARS_SPEAKER for r in roles):
         raise UsageError(
             f"is {len(rows)} x {len(rows)}: it says nothing of listeners who speak",
@@ -124,7 +127,10 @@ def read_matrix(path: Path, rows: int) -> NDArray[np.bool_] | None:
     if matrix.shape not in ((rows, rows), (2 * rows, 2 * rows)) or matrix.dtype.kind not in "fiub":
         sizes = f"{rows} x {rows} or {2 * rows} x {2 * rows}"
         raise UsageError(f"has shape {matrix.shape}, and the list asks for {sizes}", path, fix)
-    return np.asarray(matrix == 1)
+    ones = np.asarray(matrix == 1)
+    if np.count_nonzero(ones) + np.count_nonzero(matrix == 0) < matrix.size:
+        raise UsageError("holds other values than 0 and 1", path, fix)
+    return ones
 
 
 def _fitting(
@@ -174,7 +180,7 @@ class _Files:
             self.folder / ATTRIBUTES / f"{path}.csv",
             self.folder / COEFFICIENTS / f"{path}.npy",
         )
-        return whole_reaction(*pair, wanted)
+        return whole_reaction(f"{self.folder.name}/{path}", *pair, wanted)
 
     def _file(self, kind: str, path: str, suffixes: tuple[str, ...]) -> Path | None:
         if (kind, path) not in self._found:

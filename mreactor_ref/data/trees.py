@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mreactor_ref.data.layout import MARS_FOLDERS, MARS_SPEAKER, REACT_FOLDERS
@@ -19,11 +19,27 @@ LAYOUTS = (
 )
 
 
+@dataclass(frozen=True)
+class TreeOptions:
+    """How a tree is read, as `load_dyads` takes it.
+
+    Attributes:
+        roles, fps: see `read_tree`.
+        features: the folder of prepared features; in the user's cache if None.
+    """
+
+    roles: tuple[str, ...] = (MARS_SPEAKER,)
+    fps: float | None = None
+    features: Path | None = None
+
+
 def read_tree(
     root: str | Path,
     split: str,
     roles: Sequence[str] = (MARS_SPEAKER,),
     fps: float | None = None,
+    *,
+    matrix: bool = True,
 ) -> Tree:
     """Read which clips of a split belong together, in a MARS or a REACT 2023/2024 tree.
 
@@ -32,6 +48,7 @@ def read_tree(
         split: such as train, val or test.
         roles: who is taken as the speaker: "speaker", "listener", or both.
         fps: of the tree's faces; by default what its `dataset.json` says, or what its layout has.
+        matrix: whether the matrix of a REACT tree is read, if there is one.
 
     Returns:
         The pairs; clips that are not whole are left out, with a problem each.
@@ -49,7 +66,7 @@ def read_tree(
     if layout == MARS:
         pairs, problems = read_mars(root / split, roles, is_aligned(record))
     else:
-        pairs, problems = read_react(root, split, roles)
+        pairs, problems = read_react(root, split, roles, matrix)
     if not pairs:
         reason = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
         raise UsageError(

@@ -30,10 +30,9 @@ def tree(tmp_path: Path) -> Path:
 
 
 def listener(root: Path, session: str, number: int, role: str = "listener") -> ReactionFiles:
-    place = f"{role}/{session}/Camera-{number}.npy"
-    return ReactionFiles(
-        root / "train/facial-attributes" / place, root / "train/coefficients" / place
-    )
+    id = f"{role}/{session}/Camera-{number}"
+    places = (root / "train" / kind / f"{id}.npy" for kind in ("facial-attributes", "coefficients"))
+    return ReactionFiles(f"train/{id}", *places)
 
 
 def test_a_reaction_belongs_to_the_clip_of_its_name_and_fits_the_whole_session(tree: Path):

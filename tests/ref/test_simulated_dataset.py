@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mreactor_ref.data.simulated.dataset import HELD_OUT, write_dataset
+from mreactor_ref.data.simulated.dataset import HELD_OUT, LAYOUTS, write_dataset
 from mreactor_ref.data.simulated.listener import STYLES
 from mreactor_ref.data.simulated.sentences import shelf
+from mreactor_ref.data.trees import read_tree
 from mreactor_ref.errors import UsageError
 from mreactor_ref.features.words import read_words
-from mreactor_ref.signals import SAMPLE_RATE
+from mreactor_ref.signals import ATTRIBUTE_NAMES, SAMPLE_RATE
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -116,3 +117,49 @@ def test_what_cannot_be(tmp_path: Path, arguments: dict, message: str):
     with pytest.raises(UsageError, match=message):
         write_dataset(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_layout_of_mars(tmp_path: Path):
+    """One listener to a recording, of the same name; lengths differ; no words."""
+    write_dataset(tmp_path, {"train": 1}, listeners=3, layout="mars-dyads")
+    folder = tmp_path / "train"
+    assert {path.name for path in folder.iterdir()} == {
+        "audio",
+        "facial-attributes",
+        "coefficients",
+    }
+    lengths: set[int] = set()
+    for clip in ("Camera-0", "Camera-1", "Camera-2"):
+        for role in ("speaker", "listener"):
+            place = f"{role}/session-0000/{clip}.npy"
+            attributes = np.load(folder / "facial-attributes" / place)
+            coefficients = np.load(folder / "coefficients" / place)
+            assert attributes.shape == (len(attributes), 25)
+            assert coefficients.shape == (len(attributes), 1, 58)
+            lengths.add(len(attributes))
+    assert len(lengths) == 3
+    assert read_tree(tmp_path, "train").pairs[0].reactions != ()
+
+
+def test_the_layout_of_react(tmp_path: Path):
+    """A list and a matrix of both sides; csv with a header; coefficients of (T, 1, 58)."""
+    write_dataset(tmp_path, {"val": 2}, listeners=2, layout="react2024")
+    rows = (tmp_path / "val.csv").read_text().splitlines()
+    assert rows[0] == ",speaker_path,listener_path"
+    speaker = "NoXI/session-0000/Expert_video/1"
+    assert rows[1] == f"0,{speaker},NoXI/session-0000/Novice_video/1"
+    matrix = np.load(tmp_path / "neighbour_emotion_val.npy")
+    assert matrix.shape == (8, 8)
+    np.testing.assert_array_equal(matrix[0], [1, 1, 0, 0, 0, 0, 0, 0])
+    header, *frames = (tmp_path / f"val/Emotion/{speaker}.csv").read_text().splitlines()
+    assert header == ",".join(ATTRIBUTE_NAMES)
+    coefficients = np.load(tmp_path / f"val/3D_FV_files/{speaker}.npy")
+    assert coefficients.shape == (len(frames), 1, 58)
+    assert (tmp_path / f"val/Audio_files/{speaker}.wav").is_file()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_arguments_write_the_same_bytes(tmp_path: Path, layout: str):
+    for name in "ab":
+        write_dataset(tmp_path / name, {"train": 1}, seed=3, listeners=2, layout=layout)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

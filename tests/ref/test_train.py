@@ -24,7 +24,9 @@ from mreactor_ref.data.draws import statistics
 from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import UsageError
+from mreactor_ref.files import sha256_of
 from mreactor_ref.objective import learning_rate_factor
+from mreactor_ref.sampled_validation import SampledValidation
 from mreactor_ref.train import train
 from mreactor_ref.train_cli import train as command
 from mreactor_ref.train_options import TrainOptions, choose_config
@@ -120,6 +122,22 @@ def test_the_checkpoint_holds_config_statistics_and_how_it_was_trained(options: 
     assert torch.equal(model.reaction.std, torch.from_numpy(stats.reaction[1]))
     kept = (model.smoothness_mean.item(), model.smoothness_std.item())
     assert kept == pytest.approx(stats.smoothness)
+
+
+def test_the_model_card_says_what_was_trained_on_what(options: TrainOptions):
+    path = train(CONFIG, replace(options, steps=6), command="mreactor-train --data data")
+    card = (options.output / "model_card.md").read_text()
+    assert card.startswith("# Model card: run\n")
+    assert "1 layers of relative+subject attention" in card
+    assert "Simulated dyads: nothing was learned about real people" in card
+    frames = load_dyads(options.data, "train", CONFIG).frames
+    assert f"| train | MARS | 25 | 3 | {frames:,} | 6 | 0 |" in card
+    assert "```sh\nmreactor-train --data data\n```" in card
+    for name in ("model", "best"):
+        notes = json.loads(read_metadata(path.with_stem(name))["training"])
+        (row,) = [line for line in card.splitlines() if line.startswith(f"| {name}.safetensors")]
+        assert f"| {notes['step']} | {notes['val/generation']:.4f} |" in row
+        assert sha256_of(path.with_stem(name)) in row
 
 
 def test_what_is_saved_is_the_moving_average(
@@ -285,6 +303,23 @@ def test_the_best_weights_are_kept_beside_the_last(
     assert json.loads(read_metadata(best)["training"])["step"] == 8
 
 
+@pytest.mark.parametrize(("measure", "best"), [("frcorr", 2), ("frdist", 4)])
+def test_the_best_weights_by_sampled_reactions(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch, measure: str, best: int
+):
+    """A high FRCorr is good, and a low FRDist."""
+    scores = iter(({"frcorr": 0.5, "frdist": 9.0}, {"frcorr": 0.3, "frdist": 8.0}))
+    monkeypatch.setattr(SampledValidation, "scores", lambda *_: next(scores))
+    chosen = replace(options, steps=4, validate_every=2, best_by=measure)
+    path = train(CONFIG, chosen)
+    notes = json.loads(read_metadata(options.output / "best.safetensors")["training"])
+    assert notes["step"] == best
+    assert column(options.output, "val/frcorr") == [0.5, 0.3]
+    card = (path.parent / "model_card.md").read_text()
+    assert "| val/generation | val/frcorr | val/frdist |" in card
+    assert json.loads(read_metadata(path)["training"])["val/frdist"] == 8.0
+
+
 def test_gradients_add_up_to_those_of_one_batch(
     options: TrainOptions, monkeypatch: pytest.MonkeyPatch
 ):
@@ -331,7 +366,7 @@ def test_a_run_tells_what_its_data_lacks_and_how_fast_it_was(
     lines: list[str] = []
     train(CONFIG, replace(options, data=mars, steps=1, fps=25.0), say=lines.append)
     assert lines[0].startswith("train: left out 1 of 2")
-    assert any(line.startswith("train: no clip has words") for line in lines)
+    assert sum("no clip has words" in line for line in lines) == 1
     assert lines[-1].startswith("train: ")
     assert lines[-1].endswith(" frames a second")
     lines.clear()

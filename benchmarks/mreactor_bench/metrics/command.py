@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from mreactor_bench.eval_cli import SETTINGS
-from mreactor_ref.command import one_line_errors
+from mreactor_ref.command import one_line_errors, typed_command
 
 
 @click.command("metrics", context_settings=SETTINGS)
@@ -53,7 +51,6 @@ def metrics_command(
             click.echo(text_table(speed_rows(found), "measure"))
             report[kind] = {name: asdict(speed) for name, speed in found.items()}
         if output is not None:
-            command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
             sizes = {"samples": samples, "frames": frames, "real": real, "pairs": pairs}
-            write_report(output, "metrics", {"command": command, **sizes, "speed": report})
+            write_report(output, "metrics", {"command": typed_command(), **sizes, "speed": report})
             click.echo(f"Wrote {output}")

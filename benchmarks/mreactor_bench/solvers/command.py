@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ import click
 
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.solvers.rule import STEPS, SolverCase, default_cases
-from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.command import one_line_errors, progress_bar, typed_command
 from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import AUTO, DEVICES, ENGINES
 
@@ -156,5 +154,5 @@ def measure(
         "seed": seed,
     }
     current = SolverCase(reactor.model.defaults)
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = typed_command()
     return Solvers(about, command, measured.rows, measured.checks, price, current)

@@ -1,13 +1,13 @@
-"""The simulated dyads on disk: a MARS tree in which every right reaction is known.
+"""The simulated dyads on disk: a tree in which every right reaction is known.
 
 Each session has one speaker clip and the reactions of several listeners, each of another style
-(see speaker.py and listener.py). What is learned from it is for trying the tool.
+(see speaker.py and listener.py); or, in the layouts of the challenges, several recordings of one
+speaker and one listener (see recordings.py). What is learned from it is for trying the tool.
 """
 
 from __future__ import annotations
 
 import json
-import wave
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,17 +16,20 @@ import numpy as np
 
 from mreactor_ref.data.simulated.faces import ShownFace
 from mreactor_ref.data.simulated.listener import STYLES, simulate_listener
+from mreactor_ref.data.simulated.recordings import WRITERS, recordings, write_react_list
 from mreactor_ref.data.simulated.sentences import SHELVES
 from mreactor_ref.data.simulated.speaker import Speaker, simulate_speaker
-from mreactor_ref.data.simulated.speech import MIN_SECONDS, Spoken
+from mreactor_ref.data.simulated.speech import MIN_SECONDS
+from mreactor_ref.data.simulated.writing import write_array, write_wav, write_words
 from mreactor_ref.errors import UsageError
-from mreactor_ref.signals import SAMPLE_RATE, Array
 
 GENERATOR = "3"  # version; a change of the bytes is a new one
 SESSIONS = {"train": 480, "val": 60, "test": 60}
 LISTENERS = 5  # of each speaker
 MAX_SECONDS = 16.0  # of a clip; the least is MIN_SECONDS
 MIN_FPS, MAX_FPS = 10.0, 120.0
+ALIGNED, REACT = "mars", "react2024"
+LAYOUTS = (ALIGNED, *WRITERS)
 
 # Sentences said in one of these splits are said in no other split.
 HELD_OUT = {"val": (0,), "test": (1,)}
@@ -40,8 +43,9 @@ def write_dataset(
     fps: float = 25.0,
     listeners: int = LISTENERS,
     progress: Callable[[int, int], None] | None = None,
+    layout: str = ALIGNED,
 ) -> None:
-    """Simulate dyads and write them in the layout of MARS (REACT 2025/2026).
+    """Simulate dyads and write them in the layout of MARS (REACT 2025/2026), or another.
 
     `<root>/<split>/{audio,words,facial-attributes,coefficients}/{speaker,listener}/<session>/
     <clip>.{wav,json,npy,npy}`. Listeners are silent: they have no audio and no words. `words`, an
@@ -55,14 +59,19 @@ def write_dataset(
             `test` is said in another split.
         seed: 0 or more.
         fps: frames a second, 10 to 120.
-        listeners: of each speaker, 1 to 6, each of another style.
+        listeners: of each speaker, 1 to 6, each of another style; in the other layouts the
+            recordings of a session, of one listener each.
         progress: called with the number of sessions written and their total.
+        layout: "mars"; "mars-dyads", as MARS is: a listener has a speaker clip of its own, of the
+            same name, lengths differ, and nothing has words; or "react2024".
 
     Raises:
         UsageError: an argument that cannot be, a folder that is not empty or cannot be written.
     """
     root, sessions = Path(root), dict(SESSIONS if sessions is None else sessions)
     _check(sessions, seed, fps, listeners)
+    if layout not in LAYOUTS:
+        raise UsageError(f"no layout {layout!r}", fix=f"one of: {', '.join(LAYOUTS)}")
     styles: dict[str, dict[str, dict[str, str]]] = {}
     total, done = sum(sessions.values()), 0
     try:
@@ -74,13 +83,14 @@ def write_dataset(
             for number in range(count):
                 session = f"session-{number:04d}"
                 rng = np.random.default_rng((seed, zlib.crc32(split.encode()), number))
-                styles[split][session] = _write_session(
-                    root / split, session, rng, split, fps, listeners
-                )
+                write = _write_session if layout == ALIGNED else _write_recordings(layout)
+                styles[split][session] = write(root / split, session, rng, split, fps, listeners)
                 done += 1
                 if progress is not None:
                     progress(done, total)
-        record = {
+            if layout == REACT:
+                write_react_list(root, split, styles[split])
+        record: dict[str, object] = {
             "generator": GENERATOR,
             "seed": seed,
             "fps": fps,
@@ -88,6 +98,8 @@ def write_dataset(
             "sessions": sessions,
             "styles": styles,
         }
+        if layout != ALIGNED:
+            record["layout"] = layout
         (root / "dataset.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
@@ -129,46 +141,28 @@ def _write_session(
     return clips
 
 
+def _write_recordings(layout: str) -> Callable[..., dict[str, str]]:
+    """A function as `_write_session`, of recordings in one of the challenges' layouts."""
+
+    def write(
+        folder: Path, session: str, rng: np.random.Generator, split: str, fps: float, count: int
+    ) -> dict[str, str]:
+        shelves = HELD_OUT.get(split, SHARED)
+        return {
+            WRITERS[layout](folder, session, recording): recording.style
+            for recording in recordings(rng, count, fps, shelves)
+        }
+
+    return write
+
+
 def _write_speaker(folder: Path, session: str, speaker: Speaker) -> None:
     clip = f"speaker/{session}/clip-0"
-    for kind in ("audio", "words"):
-        (folder / kind / clip).parent.mkdir(parents=True)
     write_wav(folder / "audio" / f"{clip}.wav", speaker.sound)
-    text = json.dumps(segments(speaker.script), indent=1) + "\n"
-    (folder / "words" / f"{clip}.json").write_text(text, encoding="utf-8")
+    write_words(folder / "words" / f"{clip}.json", speaker.script)
     _write_face(folder, clip, speaker.face)
 
 
 def _write_face(folder: Path, clip: str, face: ShownFace) -> None:
-    streams = {"facial-attributes": face.attributes, "coefficients": face.coefficients}
-    for kind, stream in streams.items():
-        path = folder / kind / f"{clip}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, stream)
-
-
-def write_wav(path: Path, sound: Array) -> None:
-    """Write sound, (samples,) at 16 kHz in -1 to 1, as 16-bit PCM."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())
-
-
-def segments(script: tuple[Spoken, ...]) -> dict[str, list[dict[str, object]]]:
-    """A script as speech recognisers write it: segments with words, times in seconds."""
-    return {
-        "segments": [
-            {
-                "start": spoken.utterance.start,
-                "end": spoken.utterance.end,
-                "text": spoken.utterance.text,
-                "words": [
-                    {"word": word.text, "start": word.start, "end": word.end}
-                    for word in spoken.words
-                ],
-            }
-            for spoken in script
-        ]
-    }
+    write_array(folder / "facial-attributes" / f"{clip}.npy", face.attributes)
+    write_array(folder / "coefficients" / f"{clip}.npy", face.coefficients)
