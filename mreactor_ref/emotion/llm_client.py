@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PACKAGES = ("openai", "httpx2")  # of the extra `llm`
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -39,6 +41,20 @@ HOPELESS = {
     403: "the key may not do this",
     404: "no such model or address",
 }
+
+
+def require_packages() -> None:
+    """Find out before any work whether a language model can be asked.
+
+    Raises:
+        UsageError: openai or httpx2 is not installed.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"a language model cannot be asked without {' and '.join(missing)}",
+            fix="pip install 'mreactor[llm]'",
+        )
 
 
 def _options() -> dict[str, Any]:

@@ -146,9 +146,11 @@ def open_recovery(
 
 def _language_model(options: RecoveryOptions, fallback: SubjectSource) -> SubjectSource:
     from mreactor_ref.emotion.llm import LLMSubjects
+    from mreactor_ref.emotion.llm_client import require_packages
 
     if not options.llm_model:
         raise UsageError("no language model is named", fix="--llm-model NAME")
+    require_packages()
     return LLMSubjects(
         options.llm_model,
         fallback,

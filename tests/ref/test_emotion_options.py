@@ -310,3 +310,11 @@ def test_an_encoder_that_is_not_there_is_said_at_once(tmp_path):
     assert str(raised.value) == (
         f"{path}: the sentence encoder is not there (give the folder of a saved model)"
     )
+
+
+@pytest.mark.parametrize("missing", ["openai", "httpx2"])
+def test_a_language_model_needs_its_extra(missing: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    options = RecoveryOptions(subject_source="llm", llm_model="m", allow_upload=True)
+    with pytest.raises(UsageError, match=rf"without {missing}.*'mreactor\[llm\]'"):
+        open_recovery(options)
