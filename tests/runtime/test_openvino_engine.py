@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,41 @@ def test_a_model_opens_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(opening.PREFERENCE, CPU, (TORCH, OPENVINO, ONNX))
     assert open_model(tmp_path / "bundle", device=CPU).engine.name == OPENVINO
     assert not ModelFiles("x", checkpoint=None, bundle=None, sha256=None).can_run(OPENVINO)
+
+
+HEARS_SIGNALS = """
+import faulthandler, gc, pathlib, signal, sys
+from torch import arange
+from fakes.models import small_config
+from fakes.exported import PAPER
+from mreactor_runtime.engines.openvino_engine import OpenVinoEngine
+
+faulthandler.enable()  # gives the process a stack for signals
+graphs = {"modulator": pathlib.Path(sys.argv[1]).read_bytes()}
+first = OpenVinoEngine(graphs, small_config(PAPER, layers=1))
+first.run("modulator", {"timestep": arange(2)})
+second = OpenVinoEngine(graphs, small_config(PAPER, layers=1))
+second.run("modulator", {"timestep": arange(2)})
+del first
+gc.collect()
+del second
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def test_a_signal_is_heard_after_engines_were_let_go(tmp_path: Path):
+    """OpenVINO puts a stack for signals in the place of Python's, a plugin that is let go the one
+    that it found, and if that was another plugin's, Ctrl-C ends in a segmentation fault."""
+    (tmp_path / "modulator.onnx").write_bytes(exported_graph(MODULATOR))
+    done = subprocess.run(
+        [sys.executable, "-c", HEARS_SIGNALS, str(tmp_path / "modulator.onnx")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ":".join(p for p in sys.path if p)},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

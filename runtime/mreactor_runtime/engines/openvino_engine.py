@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ class OpenVinoEngine:
             )
         self.device = choose_device(device)
         self._openvino = import_openvino()
-        self._core = self._openvino.Core()
+        self._core = _core()
         self._options = OPTIONS | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
         self._specs = {n: s for n, s in all_graph_specs(config).items() if n in onnx_files}
         self._onnx_files = dict(onnx_files)
@@ -99,6 +99,17 @@ class OpenVinoEngine:
             raise IntegrityError(
                 f"OpenVINO cannot open the {graph}: {reason}", fix="export it again"
             ) from None
+
+
+@cache
+def _core() -> openvino.Core:
+    """The one core of this process, which is never let go.
+
+    Its CPU plugin gives the thread a stack for signals, and on its end the one that was there
+    before. Of two cores that is the other's, which may be gone: then the next signal, such as
+    Ctrl-C, is a segmentation fault.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> ModuleType:
