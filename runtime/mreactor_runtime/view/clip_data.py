@@ -1,0 +1,128 @@
+"""What the page of a clip shows of it: reactions in few bytes, words, priors and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mreactor_ref.data.clips import ClipFiles
+from mreactor_ref.metrics.diversity import clip_frdiv, clip_frvar
+from mreactor_ref.signals import ATTRIBUTE_NAMES
+from mreactor_runtime.convert.result import read_result
+from mreactor_runtime.convert.take import make_take
+from mreactor_runtime.run.manifest import Line
+from mreactor_runtime.view.script import packed
+from mreactor_runtime.view.sources import media_of, utterances_of
+
+DEFAULT_FPS = 25.0  # where nothing tells it: that of the REACT challenges
+# What one of the whole numbers is worth: of shapes (uint8), attributes (int8), radians (int16).
+SHAPE_STEP, ATTRIBUTE_STEP, ANGLE_STEP = 1 / 255, 1 / 127, 1e-4
+LARGEST_ANGLE = 32767 * ANGLE_STEP  # 3.3 radians
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip as its page and its row of the run show it.
+
+    Attributes:
+        data: for its page, as JSON.
+        seconds: of the clip.
+        reactions: their number.
+        streams: of the speaker, those that files are there for; None where no file was found.
+        subjects: of the priors, the most frequent first.
+        frdiv, frvar: see metrics/diversity.py.
+        notes: what its page cannot show, and why.
+    """
+
+    data: dict[str, Any]
+    seconds: float
+    reactions: int
+    streams: tuple[str, ...] | None
+    subjects: tuple[str, ...]
+    frdiv: float
+    frvar: float
+    notes: tuple[str, ...]
+
+
+def show_clip(
+    result: Path, line: Line, clip: ClipFiles | None, page: Path, media: str, meaning: str
+) -> Shown:
+    """Read a clip's result and what is known of it.
+
+    Args:
+        result: its npz. line: of the manifest. clip: its own files, where they were found.
+        page: the file of its page. media: see `sources.media_of`. meaning: see `take.make_take`.
+
+    Raises:
+        ClipError: the result cannot be read.
+    """
+    read = read_result(result)
+    fps = read.origin.fps or DEFAULT_FPS
+    samples, frames = read.attributes.shape[:2]
+    takes = [
+        make_take(attributes, coefficients, meaning, fps, {})
+        for attributes, coefficients in zip(read.attributes, read.coefficients, strict=True)
+    ]
+    shapes = np.stack([take.shapes for take in takes])  # (S, T, 52)
+    angles = np.stack([take.angles for take in takes])  # (S, T, 3)
+    moved = np.flatnonzero(shapes.max(axis=(0, 1)) >= SHAPE_STEP / 2)
+    seconds = frames / fps
+    played, no_sound = media_of(clip, page, media)
+    utterances, no_words = utterances_of(clip, result, seconds)
+    priors = [reaction.get("priors", []) for reaction in line.get("reactions", [])]
+    if any(len(row) != len(utterances) for row in priors):
+        utterances = utterances or _nameless(priors)
+    frdiv, frvar = (float(f([read.attributes])[0]) for f in (clip_frdiv, clip_frvar))
+    notes = [*line.get("warnings", []), *filter(None, (no_sound, no_words))]
+    if read.origin.fps is None:
+        notes.append(f"its frames a second are not known: taken as {DEFAULT_FPS:g}")
+    streams = None if clip is None else _streams(clip)
+    data = {
+        "id": line["id"],
+        "fps": fps,
+        "frames": frames,
+        "reactions": samples,
+        "media": played and {"src": played.address, "video": played.is_video},
+        "utterances": utterances,
+        "priors": priors,
+        "streams": streams,
+        "frdiv": frdiv,
+        "frvar": frvar,
+        "notes": notes,
+        "names": ATTRIBUTE_NAMES,
+        "shapes": {
+            "places": moved.tolist(),
+            "step": SHAPE_STEP,
+            "data": packed(np.rint(shapes[..., moved] / SHAPE_STEP), np.uint8),
+        },
+        "angles": {
+            "step": ANGLE_STEP,
+            "data": packed(
+                np.rint(np.clip(angles, -LARGEST_ANGLE, LARGEST_ANGLE) / ANGLE_STEP), np.int16
+            ),
+        },
+        "attributes": {
+            "step": ATTRIBUTE_STEP,
+            "data": packed(np.rint(np.clip(read.attributes, -1, 1) / ATTRIBUTE_STEP), np.int8),
+        },
+    }
+    return Shown(data, seconds, samples, streams, _subjects(priors), frdiv, frvar, tuple(notes))
+
+
+def _streams(clip: ClipFiles) -> tuple[str, ...]:
+    return tuple(name for name in ("sound", "words", "face") if name not in clip.missing)
+
+
+def _subjects(priors: list[list[dict[str, Any]]]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for prior in (prior for row in priors for prior in row):
+        counts[prior["subject"]] = counts.get(prior["subject"], 0) + 1
+    return tuple(sorted(counts, key=lambda subject: -counts[subject]))
+
+
+def _nameless(priors: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Utterances whose words are not known."""
+    return [{"words": []} for _ in range(max(map(len, priors)))]
