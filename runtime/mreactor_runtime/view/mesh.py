@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mreactor_ref.features.action_units import ARKIT_SHAPES
-from mreactor_ref.head.head import PARTS, load_head
+from mreactor_ref.head.head import PARTS, Head, load_head
 from mreactor_ref.head.picture import inside_mouth, paint
 from mreactor_runtime.view.script import call, packed
 
 STEP = 1e-5  # metres in one of a place's whole numbers
 SKIN = PARTS.index("skin")
+# Of the coarse triangles: vertices in one cube become one, but not in the face, whose middle and
+# half size are these. All in metres. Below LOWEST nothing is drawn.
+CUBE, FACE, HALF_FACE, LOWEST = 0.010, (0.0, -0.01, 0.10), (0.055, 0.062, 0.055), -0.17
 
 
 def mesh_script() -> bytes:
@@ -36,6 +39,7 @@ def mesh_script() -> bytes:
             "step": STEP,
             "vertices": packed(np.rint(head.vertices / STEP), np.int16),
             "triangles": packed(head.triangles, np.uint16),
+            "coarse": packed(_coarse(head, mouth), np.uint16),
             "parts": packed(part, np.uint8),
             "mouth": packed(mouth, np.uint8),
             "colours": packed(np.rint(255 * np.clip(colours, 0, 1)), np.uint8),
@@ -44,3 +48,20 @@ def mesh_script() -> bytes:
             "added": packed(np.rint(np.concatenate(added) / STEP), np.int16),
         },
     )
+
+
+def _coarse(head: Head, mouth: np.ndarray) -> np.ndarray:
+    """(N', 3) triangles of the same vertices, with few where nothing moves."""
+    vertices = head.vertices
+    inside = (np.abs(vertices - FACE) < HALF_FACE).all(axis=1)
+    skin = np.zeros(len(vertices), bool)
+    skin[head.triangles[head.parts == SKIN]] = True
+    kept = inside | ~skin | mouth
+    _, cube = np.unique(np.floor(vertices / CUBE), axis=0, return_inverse=True)
+    number = np.arange(len(vertices))
+    first = np.full(cube.max() + 1, len(vertices))
+    np.minimum.at(first, cube[~kept], number[~kept])
+    triangles = np.where(kept, number, first[cube])[head.triangles]
+    a, b, c = triangles.T
+    whole = (a != b) & (b != c) & (c != a) & (vertices[triangles, 1].max(axis=1) > LOWEST)
+    return triangles[whole]

@@ -95,7 +95,7 @@ def write_view(
         written.clips += 1
     report("pages", len(rows), len(rows))
     _write_shared(output)
-    write_whole(output / "run.js", run_script(folder, rows, written.notes))
+    write_whole(output / "run_data.js", run_script(folder, rows, written.notes))
     write_whole(written.index, run_page())
     return written
 

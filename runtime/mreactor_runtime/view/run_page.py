@@ -32,8 +32,8 @@ BODY = """
 
 
 def run_page() -> bytes:
-    """The page; its data are in `run.js`."""
-    scripts = ("assets/core.js", "assets/run.js", "run.js")
+    """The page; its data are in `run_data.js`."""
+    scripts = ("assets/core.js", "assets/run.js", "run_data.js")
     return frame("Reactions - mreactor", "", scripts, BODY.strip())
 
 

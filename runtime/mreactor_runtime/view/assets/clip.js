@@ -3,6 +3,7 @@
 {
   const { element, clamp, clockTime } = mreactor;
   const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2];
+  const SIMPLE = 0.6; // pixels of a picture for one of the screen, where the processor draws
   const SLOW = 34, SMALLEST = 0.4; // milliseconds a frame from which pictures get smaller, and how far
   const CAPTIONS = 200; // milliseconds between two captions
   const at = (id) => document.getElementById(id);
@@ -20,7 +21,6 @@
       this.transcript = new mreactor.Transcript(at("transcript"), clip, (time) => this.seek(time));
       this.charts = new mreactor.Charts(at("curves"), at("heat"), {
         reactions: this.reactions, seconds: this.seconds, seek: (time) => this.seek(time), toggle: (name) => this.toggle(name) });
-      this.scale = Math.min(devicePixelRatio || 1, 2);
       this.drawn = { frames: 0, milliseconds: 0, last: 0, said: 0 };
       this._canvas();
       this._controls();
@@ -65,6 +65,7 @@
         this.heads = null;
       }
       this.plain = !this.heads;
+      this.scale = this.heads?.simple ? SIMPLE : Math.min(devicePixelRatio || 1, 2);
       if (this.plain) {
         this.heads = new mreactor.CanvasHeads(canvas, this.face);
         at("note-list").append(element("li", {}, "This browser has no WebGL 2: heads are drawn simply, one at a time."));
@@ -237,6 +238,7 @@
     try {
       if (!clip || !mesh) throw new Error("its data are not beside it");
       mreactor.page = new Page(clip, mesh);
+      requestAnimationFrame(() => { mreactor.readyAfter = performance.now(); }); // milliseconds, for measurements
     } catch (error) {
       Object.assign(at("trouble"), { textContent: `This clip cannot be shown: ${error.message}`, hidden: false });
     }

@@ -4,6 +4,7 @@ mreactor.Face = class {
   constructor(mesh) {
     this.targets = mesh.targets;
     this.triangles = mreactor.unpack(mesh.triangles, Uint16Array);
+    this.coarse = mreactor.unpack(mesh.coarse, Uint16Array);
     this.parts = mreactor.unpack(mesh.parts, Uint8Array);
     this.mouth = mreactor.unpack(mesh.mouth, Uint8Array);
     this.colours = mreactor.unpack(mesh.colours, Uint8Array);
@@ -16,8 +17,11 @@ mreactor.Face = class {
   }
 
   // Fill `posed`, six numbers a vertex: place and normal (of any length), under weights (52).
-  pose(weights, posed) {
-    const { rest, moved, added, starts, triangles, count } = this;
+  // With `front`, it takes the corners of those triangles that a head turned by the matrix `m` does
+  // not turn away; the answer is how many numbers it then has.
+  pose(weights, posed, triangles = this.triangles, front = null, m = null) {
+    const { rest, moved, added, starts, count } = this;
+    let seen = 0;
     for (let v = 0, i = 0, j = 0; v < count; v++, i += 3, j += 6) {
       posed[j] = rest[i]; posed[j + 1] = rest[i + 1]; posed[j + 2] = rest[i + 2];
       posed[j + 3] = posed[j + 4] = posed[j + 5] = 0;
@@ -38,7 +42,12 @@ mreactor.Face = class {
       posed[a + 3] += x; posed[a + 4] += y; posed[a + 5] += z;
       posed[b + 3] += x; posed[b + 4] += y; posed[b + 5] += z;
       posed[c + 3] += x; posed[c + 4] += y; posed[c + 5] += z;
+      if (!front) continue;
+      const slack = 0.2 * (Math.abs(x) + Math.abs(y) + Math.abs(z)); // perspective, and a neck that turns less
+      if (m[6] * x + m[7] * y + m[8] * z <= -slack) continue;
+      front[seen++] = triangles[t]; front[seen++] = triangles[t + 1]; front[seen++] = triangles[t + 2];
     }
+    return seen;
   }
 };
 

@@ -17,7 +17,7 @@
         const shows = element("span", { className: "shows" }), subject = element("span", { className: "subject" });
         const choose = element("button", { type: "button", className: "choose", onclick: () => page.choose(k) },
           element("span", { className: "name" }, `Listener ${k + 1}`), shows, subject);
-        const pin = element("button", { type: "button", className: "pin", "aria-label": `Pin listener ${k + 1}`, title: "Pin to compare", onclick: () => page.pin(k) }, "\u{1F4CC}\uFE0E");
+        const pin = element("button", { type: "button", className: "pin", "aria-label": `Pin listener ${k + 1}`, title: "Pin to compare", onclick: () => page.pin(k) }, "Pin");
         const item = element("li", { className: "listener", style: { "--own": `var(--series${k % 10})` } }, face, choose, pin);
         face.addEventListener("click", () => page.choose(k));
         return { k, item, face, choose, pin, shows, subject, weights: new Float32Array(52), turn: new Float32Array(3), look: {}, box: [0, 0, 0, 0], visible: true };
@@ -49,6 +49,7 @@
     }
 
     show({ chosen, pins }) {
+      this.place.className = `listeners pins${pins.length}`;
       for (const { k, item, choose, pin } of this.cells) {
         item.classList.toggle("chosen", k === chosen);
         item.classList.toggle("pinned", pins.includes(k));

@@ -12,9 +12,9 @@
     ["seconds", "Length", (x) => (x === undefined ? "" : clockTime(x))],
     ["reactions", "Reactions", (x) => x ?? ""],
     ["streams", "Streams used", (x) => (x ? x.join(", ") || "none" : ""), true],
-    ["subjects", "Priors", null, true],
     ["frdiv", "FRDiv", number(4)],
     ["frvar", "FRVar", number(4)],
+    ["subjects", "Priors", null, true],
   ];
   const at = (id) => document.getElementById(id);
   // What stands between backticks is code.
@@ -120,7 +120,7 @@
       }
       const cells = COLUMNS.slice(1).map(([key, , show, words]) => {
         const inside = key === "subjects" ? this._subjects(row) : [show(row[key])];
-        return element("td", { className: words ? "words" : "" }, ...inside);
+        return element("td", { className: key === "subjects" ? "priors" : words ? "words" : "" }, ...inside);
       });
       if (row.notes?.length) cells[0].append(element("span", { className: "has-notes", title: row.notes.join("\n"), "aria-label": `, ${row.notes.length} notes` }, ` +${row.notes.length}`));
       return element("tr", {}, element("th", { scope: "row", className: "words" }, name), ...cells);
