@@ -10,13 +10,14 @@ import numpy as np
 
 from mreactor_ref.data.clips import ClipFiles
 from mreactor_ref.metrics.diversity import clip_frdiv, clip_frvar
-from mreactor_ref.signals import ATTRIBUTE_NAMES
+from mreactor_ref.signals import ATTRIBUTE_NAMES, Array
 from mreactor_runtime.convert.result import read_result
 from mreactor_runtime.convert.take import make_take
 from mreactor_runtime.run.manifest import Line
 from mreactor_runtime.view.script import packed
 from mreactor_runtime.view.sources import media_of, utterances_of
 
+MOST_SHOWN = 20  # reactions of a clip that its page holds
 DEFAULT_FPS = 25.0  # where nothing tells it: that of the REACT challenges
 # What one of the whole numbers is worth: of shapes (uint8), attributes (int8), radians (int16).
 SHAPE_STEP, ATTRIBUTE_STEP, ANGLE_STEP = 1 / 255, 1 / 127, 1e-4
@@ -62,29 +63,23 @@ def show_clip(
     read = read_result(result)
     fps = read.origin.fps or DEFAULT_FPS
     samples, frames = read.attributes.shape[:2]
-    takes = [
-        make_take(attributes, coefficients, meaning, fps, {})
-        for attributes, coefficients in zip(read.attributes, read.coefficients, strict=True)
-    ]
-    shapes = np.stack([take.shapes for take in takes])  # (S, T, 52)
-    angles = np.stack([take.angles for take in takes])  # (S, T, 3)
-    moved = np.flatnonzero(shapes.max(axis=(0, 1)) >= SHAPE_STEP / 2)
     seconds = frames / fps
     played, no_sound = media_of(clip, page, media)
     utterances, no_words = utterances_of(clip, result, seconds)
-    priors = [reaction.get("priors", []) for reaction in line.get("reactions", [])]
-    if any(len(row) != len(utterances) for row in priors):
-        utterances = utterances or _nameless(priors)
+    priors = [reaction.get("priors", []) for reaction in line.get("reactions", [])][:MOST_SHOWN]
+    utterances = utterances or [{"words": []} for _ in range(max(map(len, priors), default=0))]
     frdiv, frvar = (float(f([read.attributes])[0]) for f in (clip_frdiv, clip_frvar))
     notes = [*line.get("warnings", []), *filter(None, (no_sound, no_words))]
     if read.origin.fps is None:
         notes.append(f"its frames a second are not known: taken as {DEFAULT_FPS:g}")
+    if samples > MOST_SHOWN:
+        notes.append(f"shown are the first {MOST_SHOWN} of {samples} reactions")
     streams = None if clip is None else _streams(clip)
     data = {
         "id": line["id"],
         "fps": fps,
         "frames": frames,
-        "reactions": samples,
+        "reactions": min(samples, MOST_SHOWN),
         "media": played and {"src": played.address, "video": played.is_video},
         "utterances": utterances,
         "priors": priors,
@@ -93,21 +88,7 @@ def show_clip(
         "frvar": frvar,
         "notes": notes,
         "names": ATTRIBUTE_NAMES,
-        "shapes": {
-            "places": moved.tolist(),
-            "step": SHAPE_STEP,
-            "data": packed(np.rint(shapes[..., moved] / SHAPE_STEP), np.uint8),
-        },
-        "angles": {
-            "step": ANGLE_STEP,
-            "data": packed(
-                np.rint(np.clip(angles, -LARGEST_ANGLE, LARGEST_ANGLE) / ANGLE_STEP), np.int16
-            ),
-        },
-        "attributes": {
-            "step": ATTRIBUTE_STEP,
-            "data": packed(np.rint(np.clip(read.attributes, -1, 1) / ATTRIBUTE_STEP), np.int8),
-        },
+        **_packed_takes(read.attributes[:MOST_SHOWN], read.coefficients[:MOST_SHOWN], meaning),
     }
     return Shown(data, seconds, samples, streams, _subjects(priors), frdiv, frvar, tuple(notes))
 
@@ -123,6 +104,23 @@ def _subjects(priors: list[list[dict[str, Any]]]) -> tuple[str, ...]:
     return tuple(sorted(counts, key=lambda subject: -counts[subject]))
 
 
-def _nameless(priors: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Utterances whose words are not known."""
-    return [{"words": []} for _ in range(max(map(len, priors)))]
+def _packed_takes(attributes: Array, coefficients: Array, meaning: str) -> dict[str, Any]:
+    """Reactions (S, T, 25) and (S, T, 58) as whole numbers; shapes that never show are left out."""
+    takes = [
+        make_take(*reaction, meaning, DEFAULT_FPS, {})
+        for reaction in zip(attributes, coefficients, strict=True)
+    ]
+    shapes = np.stack([take.shapes for take in takes])  # (S, T, 52)
+    angles = np.stack([take.angles for take in takes])  # (S, T, 3)
+    places = np.flatnonzero(shapes.max(axis=(0, 1)) >= SHAPE_STEP / 2)
+    turns = np.clip(angles, -LARGEST_ANGLE, LARGEST_ANGLE)
+    levels = np.clip(attributes, -1, 1)
+
+    def table(values: Array, step: float, dtype: type) -> dict[str, Any]:
+        return {"step": step, "data": packed(np.rint(values / step), dtype)}
+
+    return {
+        "shapes": {"places": places.tolist(), **table(shapes[..., places], SHAPE_STEP, np.uint8)},
+        "angles": table(turns, ANGLE_STEP, np.int16),
+        "attributes": table(levels, ATTRIBUTE_STEP, np.int8),
+    }

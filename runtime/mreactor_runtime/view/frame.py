@@ -49,7 +49,5 @@ def style() -> bytes:
 def asset_scripts() -> dict[str, bytes]:
     """The scripts of the pages, by name."""
     return {
-        entry.name: entry.read_bytes()
-        for entry in ASSETS.iterdir()
-        if entry.name.endswith(".js")
+        entry.name: entry.read_bytes() for entry in ASSETS.iterdir() if entry.name.endswith(".js")
     }

@@ -85,8 +85,9 @@ def write_view(
             page = _place(output, clip)
             shown = show_clip(folder.result(clip), line, sources.get(clip), page, media, meaning)
             write_whole(page, clip_page(clip))
-            write_whole(page.with_name(page.name.removesuffix(".html") + ".js"),
-                        call("clip", shown.data))
+            write_whole(
+                page.with_name(page.name.removesuffix(".html") + ".js"), call("clip", shown.data)
+            )
         except (ClipError, OSError) as error:
             written.unreadable[clip] = str(error)
             rows.append(failed_row(line, UNREADABLE, str(error)))

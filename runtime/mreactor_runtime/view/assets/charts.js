@@ -120,8 +120,8 @@
     }
 
     at(time) {
-      const place = `${100 * time / this.page.seconds}%`;
-      for (const { cursor } of [this, ...this.plots]) cursor.style.left = place;
+      const place = `translateX(${100 * time / this.page.seconds}%)`;
+      for (const { cursor } of [this, ...this.plots]) cursor.style.transform = place;
     }
   };
 }

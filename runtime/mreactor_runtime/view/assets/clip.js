@@ -3,9 +3,10 @@
 {
   const { element, clamp, clockTime } = mreactor;
   const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2];
-  const SIMPLE = 0.6; // pixels of a picture for one of the screen, where the processor draws
+  const FINE = Math.min(devicePixelRatio || 1, 2); // pixels of a picture for one of the page's
+  const SIMPLE = 0.6; // the same, where the processor draws
   const SLOW = 34, SMALLEST = 0.4; // milliseconds a frame from which pictures get smaller, and how far
-  const CAPTIONS = 200; // milliseconds between two captions
+  const CAPTIONS = 150; // milliseconds between two captions
   const at = (id) => document.getElementById(id);
 
   class Page {
@@ -65,7 +66,7 @@
         this.heads = null;
       }
       this.plain = !this.heads;
-      this.scale = this.heads?.simple ? SIMPLE : Math.min(devicePixelRatio || 1, 2);
+      this.scale = this.heads?.simple ? SIMPLE : FINE;
       if (this.plain) {
         this.heads = new mreactor.CanvasHeads(canvas, this.face);
         at("note-list").append(element("li", {}, "This browser has no WebGL 2: heads are drawn simply, one at a time."));
@@ -123,13 +124,14 @@
       const time = this.clock.time;
       this.listeners.pose(this.reactions, time);
       this.heads.moving = playing;
-      this.heads.draw(this.listeners.cells.filter((cell) => cell.visible), this.width, this.height, this.scale);
+      const scale = playing || this.plain ? this.scale : FINE; // what stands still may take its time
+      this.heads.draw(this.listeners.cells.filter((cell) => cell.visible), this.width, this.height, scale);
       this.charts.at(time);
       this.transcript.at(time, playing);
-      this.time.textContent = `${clockTime(time)} / ${clockTime(this.seconds)}`;
-      if (document.activeElement !== this.slider || playing) this.slider.value = time;
       if (!playing || now - this.drawn.said > CAPTIONS) {
         this.drawn.said = now;
+        this.time.textContent = `${clockTime(time)} / ${clockTime(this.seconds)}`;
+        this.slider.value = time;
         this.listeners.tell(this.reactions, this.transcript, time);
         this.slider.setAttribute("aria-valuetext", `${clockTime(time)} of ${clockTime(this.seconds)}`);
       }
