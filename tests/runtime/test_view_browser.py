@@ -61,7 +61,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
-    """Opens a file in a page on which nothing may go wrong, be asked of a network, or be alerted."""
+    """Opens a file in a page where nothing may go wrong, ask a network, or be alerted."""
     problems: list[str] = []
     opened: list[Page] = []
 
@@ -88,7 +88,7 @@ def open_page(browser: Any) -> Iterator[Any]:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until an expression is true; the page's policy lets no waiting of playwright's own in."""
+    """Wait for an expression; the page's policy keeps the waiting of playwright itself out."""
     for _ in range(200):
         if page.evaluate(expression):
             return

@@ -10,8 +10,8 @@ from mreactor_runtime.report.page import STYLE
 
 ASSETS = files("mreactor_runtime.view") / "assets"
 STYLE_FILE = "view.css"
-# Scripts, styles, sounds and pictures of the pages' own folders; nothing inline, no network. `file:`
-# stands beside 'self', for browsers differ in whether a file's own origin is 'self'.
+# Scripts, styles, sounds and pictures from files; nothing inline, no network. `file:` stands beside
+# 'self', for browsers differ in whether a file's own origin is 'self'.
 POLICY = (
     "default-src 'none'; script-src 'self' file:; style-src 'self' file:; "
     "media-src 'self' file:; img-src 'self' file: data:; connect-src 'none'; "

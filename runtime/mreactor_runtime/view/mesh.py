@@ -9,11 +9,18 @@ from mreactor_ref.head.head import PARTS, Head, load_head
 from mreactor_ref.head.picture import inside_mouth, paint
 from mreactor_runtime.view.script import call, packed
 
+Place = tuple[float, float, float]
 STEP = 1e-5  # metres in one of a place's whole numbers
 SKIN = PARTS.index("skin")
-# Of the coarse triangles: vertices in one cube become one, but not in the face, whose middle and
-# half size are these. All in metres. Below LOWEST nothing is drawn.
-CUBE, FACE, HALF_FACE, LOWEST = 0.010, (0.0, -0.01, 0.10), (0.055, 0.062, 0.055), -0.17
+# Of the coarse triangles: the vertices of the skin in one cube become one, in a small cube around
+# the eyes; nose and lips stay whole, for lips that touch must part. A box is mirrored: its middle
+# and half its size. All in metres. Below LOWEST nothing shows.
+CUBE, SMALL_CUBE, LOWEST = 0.008, 0.0025, -0.17
+EYES = ((0.030, 0.016, 0.085), (0.023, 0.020, 0.03))
+WHOLE = (
+    ((0.000, -0.012, 0.105), (0.019, 0.022, 0.03)),
+    ((0.000, -0.054, 0.095), (0.036, 0.018, 0.03)),
+)
 
 
 def mesh_script() -> bytes:
@@ -39,7 +46,7 @@ def mesh_script() -> bytes:
             "step": STEP,
             "vertices": packed(np.rint(head.vertices / STEP), np.int16),
             "triangles": packed(head.triangles, np.uint16),
-            "coarse": packed(_coarse(head, mouth), np.uint16),
+            "coarse": packed(_coarse(head), np.uint16),
             "parts": packed(part, np.uint8),
             "mouth": packed(mouth, np.uint8),
             "colours": packed(np.rint(255 * np.clip(colours, 0, 1)), np.uint8),
@@ -50,18 +57,27 @@ def mesh_script() -> bytes:
     )
 
 
-def _coarse(head: Head, mouth: np.ndarray) -> np.ndarray:
+def _coarse(head: Head) -> np.ndarray:
     """(N', 3) triangles of the same vertices, with few where nothing moves."""
     vertices = head.vertices
-    inside = (np.abs(vertices - FACE) < HALF_FACE).all(axis=1)
-    skin = np.zeros(len(vertices), bool)
-    skin[head.triangles[head.parts == SKIN]] = True
-    kept = inside | ~skin | mouth
-    _, cube = np.unique(np.floor(vertices / CUBE), axis=0, return_inverse=True)
+    mirrored = np.abs(vertices * (1, 0, 0)) + vertices * (0, 1, 1)
+
+    def inside(middle: Place, half: Place) -> np.ndarray:
+        return (np.abs(mirrored - middle) < half).all(axis=1)
+
+    kept = np.ones(len(vertices), bool)
+    kept[head.triangles[head.parts == SKIN]] = False
+    for box in WHOLE:
+        kept |= inside(*box)
+    eyes = inside(*EYES)
+    size = np.where(eyes, SMALL_CUBE, CUBE)[:, None]
+    cubes = np.column_stack([np.floor(vertices / size), eyes])
+    _, cube = np.unique(cubes, axis=0, return_inverse=True)
     number = np.arange(len(vertices))
     first = np.full(cube.max() + 1, len(vertices))
     np.minimum.at(first, cube[~kept], number[~kept])
     triangles = np.where(kept, number, first[cube])[head.triangles]
     a, b, c = triangles.T
     whole = (a != b) & (b != c) & (c != a) & (vertices[triangles, 1].max(axis=1) > LOWEST)
+    whole &= head.parts != PARTS.index("tongue")
     return triangles[whole]

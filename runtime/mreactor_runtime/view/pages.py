@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.errors import ClipError
 from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.convert.options import FACEVERSE
-from mreactor_runtime.run.manifest import DONE, Line
+from mreactor_runtime.run.manifest import DONE
 from mreactor_runtime.view.clip_data import show_clip
 from mreactor_runtime.view.clip_page import clip_page
 from mreactor_runtime.view.folder import read_folder

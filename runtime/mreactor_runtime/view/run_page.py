@@ -15,7 +15,7 @@ from mreactor_runtime.view.script import call
 
 CLIPS = "clips"  # folder of the clips' pages
 UNREADABLE = "unreadable"  # status of a clip whose result is not what its run wrote
-MOST_SUBJECTS = 4  # of a clip in its row
+MOST_SUBJECTS = 3  # of a clip in its row
 REMEDY = re.compile(r"(.*?) \((.*)\)", re.DOTALL)  # as `MReactorError` writes it
 BODY = """
 <header class="top"><h1 id="title">Reactions</h1><ul class="facts" id="facts"></ul>

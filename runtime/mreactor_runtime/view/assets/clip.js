@@ -98,6 +98,7 @@
       ];
       at("facts").append(...items.filter(Boolean).map((text) => element("li", {}, text)));
       at("note-list").prepend(...clip.notes.map((text) => element("li", {}, text)));
+      this.stage.classList.toggle("no-priors", !clip.priors.some((row) => row.length));
       at("notes").hidden = !at("note-list").children.length;
       at("heat-hint").textContent = "Press a channel to see its curve; press the map to go there.";
     }
