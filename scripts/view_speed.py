@@ -3,9 +3,9 @@
     python scripts/view_speed.py reactions/view/clips/talk.html
     python scripts/view_speed.py reactions/view/index.html
 
-Says how long the page took until it could be used, of how many bytes its own files are, and for a
-clip how many frames a second its heads had while it played, and what they cost. Needs playwright,
-and Chromium (Debian's `chromium`).
+Says when the page could be used, how large its files are, and, of a clip's page, how many frames a
+second its heads had while it played, and on how many cores. Needs playwright and Chromium (Debian's
+`chromium`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from fakes.html_reader import Html
 from fakes.runs import SAID, waving, write_clip, write_run
 
+from mreactor_ref.data.clips import find_clips
 from mreactor_ref.features.action_units import unit_shapes
 from mreactor_ref.head.head import TARGETS, load_head
 from mreactor_ref.signals import AU_SLICE
@@ -125,6 +127,14 @@ def test_sound_is_linked_copied_or_left_out(run, tmp_path):
     copied = run / "view" / "clips" / "deep" / "b.wav"
     assert copied.read_bytes() == (tmp_path / "clips" / "deep" / "b.wav").read_bytes()
     assert media("--media", "none") is None
+
+
+def test_pages_are_no_clips_of_another_run(run, tmp_path):
+    assert view(run, "--quiet", "--media", "copy").exit_code == 0
+    assert (run / "view" / "clips" / "a.wav").is_file()
+    assert [clip.id for clip in find_clips([tmp_path]).clips] == ["clips/a", "clips/deep/b"]
+    shutil.copytree(run / "view", tmp_path / "sent")
+    assert [clip.id for clip in find_clips([tmp_path]).clips] == ["clips/a", "clips/deep/b"]
 
 
 def test_missing_sound_is_said_and_the_page_is_there(run, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mreactor_ref.data.layout import VIEW_DATA
 from mreactor_ref.errors import ClipError
 from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.convert.options import FACEVERSE
@@ -96,7 +97,7 @@ def write_view(
         written.clips += 1
     report("pages", len(rows), len(rows))
     _write_shared(output)
-    write_whole(output / "run_data.js", run_script(folder, rows, written.notes))
+    write_whole(output / VIEW_DATA, run_script(folder, rows, written.notes))
     write_whole(written.index, run_page())
     return written
 

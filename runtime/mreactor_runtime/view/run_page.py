@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from mreactor_ref.data.layout import VIEW_DATA
 from mreactor_runtime.run.manifest import DONE, FAILED, Line
 from mreactor_runtime.view.clip_data import Shown
 from mreactor_runtime.view.folder import RunFolder
@@ -33,7 +34,7 @@ BODY = """
 
 def run_page() -> bytes:
     """The page; its data are in `run_data.js`."""
-    scripts = ("assets/core.js", "assets/run.js", "run_data.js")
+    scripts = ("assets/core.js", "assets/run.js", VIEW_DATA)
     return frame("Reactions - mreactor", "", scripts, BODY.strip())
 
 
