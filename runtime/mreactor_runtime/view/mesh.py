@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mreactor_ref.features.action_units import ARKIT_SHAPES
 from mreactor_ref.head.head import PARTS, Head, load_head
@@ -62,8 +63,8 @@ def _coarse(head: Head) -> np.ndarray:
     vertices = head.vertices
     mirrored = np.abs(vertices * (1, 0, 0)) + vertices * (0, 1, 1)
 
-    def inside(middle: Place, half: Place) -> np.ndarray:
-        return (np.abs(mirrored - middle) < half).all(axis=1)
+    def inside(middle: Place, half: Place) -> NDArray[np.bool_]:
+        return np.all(np.abs(mirrored - middle) < half, axis=1)
 
     kept = np.ones(len(vertices), bool)
     kept[head.triangles[head.parts == SKIN]] = False
