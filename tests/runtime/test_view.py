@@ -227,6 +227,27 @@ def test_a_run_of_another_version_is_said(run, monkeypatch):
     assert "Made by mreactor 0.0.1, shown by 0.2.0" in view(run).stderr
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"reactions": [{"priors": [{"subject": "Sea"}]}]},
+        {"reactions": "many"},
+        {"reactions": [None], "warnings": "none", "fps": "fast"},
+    ],
+)
+def test_a_line_of_another_version_is_shown_as_far_as_it_goes(run, odd):
+    manifest = run / "manifest.jsonl"
+    line = json.loads(manifest.read_text().splitlines()[0]) | odd
+    manifest.write_text(json.dumps(line) + "\n")
+    (run / "run.json").write_text('{"model": "mini", "seconds": "long", "arguments": []}')
+    result = view(run)
+    assert result.exit_code == 0, result.output
+    data = data_of(run / "view" / "clips" / "a.js")
+    assert data["priors"] == []
+    assert "its priors are not as this version writes them" in data["notes"]
+    assert data["reactions"] == 10
+
+
 def test_a_damaged_run_file_is_said(run):
     (run / "run.json").write_text("{")
     assert "`run.json` is damaged" in view(run).stderr

@@ -66,10 +66,12 @@ def show_clip(
     seconds = frames / fps
     played, no_sound = media_of(clip, page, media)
     utterances, no_words = utterances_of(clip, result, seconds)
-    priors = [reaction.get("priors", []) for reaction in line.get("reactions", [])][:MOST_SHOWN]
+    priors, no_priors = _priors(line)
     utterances = utterances or [{"words": []} for _ in range(max(map(len, priors), default=0))]
     frdiv, frvar = (float(f([read.attributes])[0]) for f in (clip_frdiv, clip_frvar))
-    notes = [*line.get("warnings", []), *filter(None, (no_sound, no_words))]
+    warned = line.get("warnings")
+    warnings = map(str, warned if isinstance(warned, list) else [])
+    notes = [*warnings, *filter(None, (no_sound, no_words, no_priors))]
     if read.origin.fps is None:
         notes.append(f"its frames a second are not known: taken as {DEFAULT_FPS:g}")
     if samples > MOST_SHOWN:
@@ -91,6 +93,25 @@ def show_clip(
         **_packed_takes(read.attributes[:MOST_SHOWN], read.coefficients[:MOST_SHOWN], meaning),
     }
     return Shown(data, seconds, samples, streams, _subjects(priors), frdiv, frvar, tuple(notes))
+
+
+def _priors(line: Line) -> tuple[list[list[dict[str, Any]]], str]:
+    """The priors of each reaction, an utterance each, and a note where they cannot be shown."""
+    try:
+        return [
+            [
+                {
+                    "subject": str(prior["subject"]),
+                    "emotion": str(prior["emotion"]),
+                    "polarity": float(prior["polarity"]),
+                    "intensity": float(prior["intensity"]),
+                }
+                for prior in reaction["priors"]
+            ]
+            for reaction in line.get("reactions") or []
+        ][:MOST_SHOWN], ""
+    except (TypeError, KeyError, ValueError, AttributeError):  # of another version
+        return [], "its priors are not as this version writes them"
 
 
 def _streams(clip: ClipFiles) -> tuple[str, ...]:

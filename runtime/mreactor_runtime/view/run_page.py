@@ -41,7 +41,9 @@ def run_page() -> bytes:
 def run_script(folder: RunFolder, rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> bytes:
     """The data of the page."""
     record = folder.record
-    facts = {name: record.get(name) for name in ("engine", "dtype", "started", "seconds")}
+    facts = {name: record.get(name) for name in ("engine", "dtype", "started")}
+    seconds = record.get("seconds")
+    facts["seconds"] = seconds if isinstance(seconds, int | float) else None
     for name, part in (("model", "name"), ("device", "name"), ("versions", "mreactor")):
         value = record.get(name)
         facts[name] = value.get(part) if isinstance(value, dict) else None

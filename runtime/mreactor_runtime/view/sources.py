@@ -123,15 +123,15 @@ def utterances_of(
         except ClipError as error:
             note = f"what was said cannot be read: {error.problem}"
     explained = _explained(beside(result, PRIORS))
-    if explained:
-        return [{"words": [[u["start"], u["end"], u["utterance"]]]} for u in explained], ""
-    return [], note
+    return explained, "" if explained else note
 
 
 def _explained(path: Path) -> list[dict[str, Any]]:
+    """Utterances as `--explain-priors` writes them; none where there is no such file of ours."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return [
+            {"words": [[float(row["start"]), float(row["end"]), str(row["utterance"])]]}
+            for row in json.loads(path.read_bytes())
+        ]
+    except (OSError, ValueError, TypeError, KeyError):
         return []
-    wanted = {"start", "end", "utterance"}
-    return [u for u in value if wanted <= u.keys()] if isinstance(value, list) else []

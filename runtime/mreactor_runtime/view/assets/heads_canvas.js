@@ -1,5 +1,6 @@
 // Draws heads without WebGL: triangles on a plain canvas from back to front, one head a call.
 "use strict";
+const SKIN = [0.83, 0.62, 0.52]; // of the colours that come with the triangles
 mreactor.CanvasHeads = class {
   constructor(canvas, face) {
     this.context = canvas.getContext("2d");
@@ -42,8 +43,9 @@ mreactor.CanvasHeads = class {
     for (const [, a, b, c, t] of seen) {
       const n = [3, 4, 5].map((i) => posed[2 * a + i] + posed[2 * b + i] + posed[2 * c + i]);
       const lit = 0.62 + 0.38 * Math.max(0, (0.25 * n[0] + 0.55 * n[1] + 0.8 * n[2]) / Math.hypot(...n));
-      const cloth = face.rest[a + 1] + 0.25 * face.rest[a + 2] < -0.118;
-      const of = cloth ? look.shirt.map((x) => 255 * x) : face.colours.subarray(3 * t, 3 * t + 3);
+      const cloth = face.rest[a + 1] + 0.25 * face.rest[a + 2] < -0.112;
+      const own = face.colours.subarray(3 * t, 3 * t + 3), skin = face.parts[a / 3] === 0;
+      const of = [0, 1, 2].map((i) => (cloth ? 255 * look.shirt[i] : skin ? own[i] * look.skin[i] / SKIN[i] : own[i]));
       context.fillStyle = context.strokeStyle = `rgb(${lit * of[0] | 0},${lit * of[1] | 0},${lit * of[2] | 0})`;
       context.beginPath();
       context.moveTo(places[a], places[a + 1]);
