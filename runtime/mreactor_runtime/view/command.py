@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -44,6 +45,14 @@ SOME_FAILED = 3  # exit code
     help="What the 52 expression coefficients of the model are: with arkit they move the heads, "
     "else the action units do.",
 )
+@click.option(
+    "--video",
+    "videos",
+    multiple=True,
+    metavar="CLIP",
+    help="Draw a video of this clip's listeners, too, by its name in the list: "
+    "OUT/view/videos/CLIP.mp4. May be repeated.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(
@@ -52,6 +61,7 @@ def main(
     inputs: tuple[str, ...],
     media: str,
     coefficients: str,
+    videos: tuple[str, ...],
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -67,16 +77,15 @@ def main(
     with one_line_errors(debug):
         from mreactor_runtime.view.pages import write_view
 
-        if quiet:
-            written = write_view(run, output, inputs, media, coefficients)
-        else:
-            with progress_bar() as report:
-                written = write_view(run, output, inputs, media, coefficients, report)
+        with nullcontext(None) if quiet else progress_bar() as report:
+            written = write_view(run, output, inputs, media, coefficients, videos, report)
     for error in written.unreadable.values():
         click.echo(f"Failed: {error}", err=True)
     if not quiet:
         for note in written.notes:
             click.echo(f"Note: {note}", err=True)
+        for path in written.videos:
+            click.echo(f"video: {path}")
         click.echo(f"{written.clips} clips to see: open {written.index}")
     if written.unreadable:
         raise click.exceptions.Exit(SOME_FAILED)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mreactor_ref.data.layout import VIEW_DATA
-from mreactor_ref.errors import ClipError
+from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.convert.options import FACEVERSE
 from mreactor_runtime.run.manifest import DONE
@@ -29,7 +29,9 @@ from mreactor_runtime.view.run_page import (
 )
 from mreactor_runtime.view.script import call
 from mreactor_runtime.view.sources import find_sources
+from mreactor_runtime.view.video import write_video
 
+VIDEOS = "videos"  # folder of them
 Report = Callable[[str, int, int], None]  # what, done, of
 
 
@@ -42,12 +44,14 @@ class Written:
         clips: pages of clips that were written.
         unreadable: clip -> why its result cannot be shown.
         notes: what is said on the page of the run.
+        videos: that were drawn.
     """
 
     index: Path
     clips: int = 0
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     notes: list[str] = field(default_factory=list[str])
+    videos: list[Path] = field(default_factory=list[Path])
 
 
 def write_view(
@@ -56,7 +60,8 @@ def write_view(
     inputs: Sequence[str] = (),
     media: str = LINK,
     meaning: str = FACEVERSE,
-    report: Report = lambda what, done, of: None,
+    videos: Sequence[str] = (),
+    report: Report | None = None,
 ) -> Written:
     """Write the pages of a run's folder.
 
@@ -66,12 +71,19 @@ def write_view(
         inputs: where the clips are; if empty, where the run file says.
         media: whether pages LINK to the clips' sound, COPY it, or do without (NONE).
         meaning: FACEVERSE or ARKIT, see `take.make_take`.
+        videos: clips of which a video is drawn, too.
         report: is told how far it is.
 
     Raises:
-        UsageError: the folder is none of a run, or the output cannot be written.
+        UsageError: the folder is none of a run or has none of the videos' clips, or the output
+            cannot be written.
+        ClipError: what a video is drawn from cannot be read.
     """
+    report = report or (lambda what, done, of: None)
     folder = read_folder(run)
+    for clip in videos:
+        if folder.lines.get(clip, {}).get("status") != DONE:
+            raise UsageError(f"has no clip {clip!r} that is done", run, "see its manifest.jsonl")
     output = output or run / FOLDER
     check_writable(output)
     sources, lacking = find_sources(folder, inputs)
@@ -99,15 +111,19 @@ def write_view(
     _write_shared(output)
     write_whole(output / VIEW_DATA, run_script(folder, rows, written.notes))
     write_whole(written.index, run_page())
+    for clip in videos:
+        written.videos.append(_place(output, clip, VIDEOS, ".mp4"))
+        source = sources.get(clip)
+        write_video(folder.result(clip), source, written.videos[-1], meaning, report)
     return written
 
 
-def _place(output: Path, clip: str) -> Path:
-    """The page of a clip. Raises ClipError for an id that leads out of the folder."""
+def _place(output: Path, clip: str, folder: str = CLIPS, suffix: str = ".html") -> Path:
+    """The page or the video of a clip. Raises ClipError for an id that leads out of the folder."""
     place = PurePosixPath(clip)
     if place.is_absolute() or ".." in place.parts or "\\" in clip or "\0" in clip:
         raise ClipError("its id leads out of the folder", clip, "make the manifest again")
-    return output / CLIPS / f"{clip}.html"
+    return output / folder / f"{clip}{suffix}"
 
 
 def _write_shared(output: Path) -> None:
