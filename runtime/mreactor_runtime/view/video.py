@@ -67,7 +67,7 @@ def _pictures(takes: list[Take]) -> Iterator[Picture]:
 
     def head(k: int, frame: int) -> None:
         pitch, yaw, roll = map(float, takes[k].angles[frame])
-        view = View(WIDTH, HEIGHT, pitch, yaw, roll, focal=3.6, offset=(0.0, 0.012))
+        view = View(WIDTH, HEIGHT, pitch, yaw, roll, focal=3.1, offset=(0.0, 0.018))
         top, left = k // columns * HEIGHT, k % columns * WIDTH
         canvas[top : top + HEIGHT, left : left + WIDTH] = draw(takes[k].shapes[frame], view)
 
@@ -90,8 +90,9 @@ def _words(
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.patch.set_alpha(0)
     for k in range(heads):
-        x, y = (k % columns * WIDTH + 8) / width, 1 - (k // columns * HEIGHT + 8) / height
-        figure.text(x, y, f"Listener {k + 1}", fontsize=9, va="top", color="#222222")
+        x = (k % columns + 0.5) * WIDTH / width
+        y = 1 - ((k // columns + 1) * HEIGHT - 6) / height
+        figure.text(x, y, f"Listener {k + 1}", fontsize=8, ha="center", color="#ffffff")
     figure.text(0.01, STRIP / 2 / height, MARK, fontsize=9, va="center", color="#222222")
     painted = FigureCanvasAgg(figure)
     painted.draw()
