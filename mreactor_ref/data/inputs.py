@@ -15,6 +15,7 @@ from mreactor_ref.data.layout import (
     RUN_FILES,
     RUN_PAIR,
     VIDEO,
+    VIEW_DATA,
     is_result,
 )
 from mreactor_ref.errors import UsageError
@@ -131,7 +132,9 @@ def _beside(folder: Path) -> Iterator[Path]:
 
 
 def _results(folder: Folder) -> list[Path]:
-    """Files that runs have written: into a folder of their own, or beside the clips."""
+    """Files that runs have written: into a folder of their own, or beside the clips; and pages."""
+    views = {path.parent for path in folder.places if path.name == VIEW_DATA}
+    shown = {path for path in folder.places if not views.isdisjoint(path.parents)}
     by_folder: dict[Path, set[str]] = {}
     for path in folder.places:
         if RUN_FILES.fullmatch(path.name):
@@ -139,7 +142,7 @@ def _results(folder: Folder) -> list[Path]:
     outputs = {path for path, kinds in by_folder.items() if kinds.issuperset(RUN_PAIR)}
     media = {
         parent
-        for path in folder.places
+        for path in folder.places.keys() - shown
         if path.suffix.lower() in (*AUDIO, *VIDEO)
         for parent in path.parents
     }
@@ -148,7 +151,8 @@ def _results(folder: Folder) -> list[Path]:
     return [
         path
         for path in folder.places
-        if not whole.isdisjoint(path.parents)
+        if path in shown
+        or not whole.isdisjoint(path.parents)
         or (
             (is_result(path.name) or path.suffix == ".npz") and not outputs.isdisjoint(path.parents)
         )

@@ -52,6 +52,7 @@ MOST_TAGS = 2  # `a.en.forced.srt`
 RUN_FILES = re.compile(r"run(?:-\d+-of-\d+)?\.json|manifest(?:-\d+-of-\d+)?\.jsonl")
 RUN_PAIR = ("run", "manifest")  # a folder with both is the output of a run
 PRIORS_SUFFIX = ".priors.json"
+VIEW_DATA = "run_data.js"  # a folder with it holds pages, which may have copies of sounds
 # Its reactions in other forms, of those suffixes that a clip's file may have.
 CONVERTED = re.compile(
     r".+\.reaction\d+\.(?:a2f\.json|(?:(?:openface|livelink)\.)?csv(?:\.about\.json)?)"

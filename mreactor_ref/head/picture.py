@@ -1,4 +1,4 @@
-"""Pictures of the head: a depth buffer in numpy, with skin, brows, eyes, lips and hair."""
+"""Pictures of the head: what is nearest in each pixel, with skin, brows, eyes, lips and hair."""
 
 from __future__ import annotations
 
@@ -87,46 +87,9 @@ def rasterise(corners: NDArray[np.float64], width: int, height: int) -> Fragment
         corners: (N, 3, 3) of each triangle: x, y in pixels and depth, counter-clockwise as seen
             in a picture whose y points up; the others face away and are left out.
     """
-    low = np.floor(corners[:, :, :2].min(axis=1)).astype(int)
-    high = np.ceil(corners[:, :, :2].max(axis=1)).astype(int)
-    low, high = np.maximum(low, 0), np.minimum(high, [width - 1, height - 1])
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    area = _cross(b - a, c - a)
-    chosen = np.flatnonzero((area < -1e-9) & (high >= low).all(axis=1))
-    size = high[chosen] - low[chosen] + 1
-    counts = size.prod(axis=1)
-    triangle = np.repeat(chosen, counts)
-    within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-    wide = np.repeat(size[:, 0], counts)
-    x, y = low[triangle, 0] + within % wide, low[triangle, 1] + within // wide
-    point = np.stack([x + 0.5, y + 0.5], axis=1)
-    shares = (
-        np.stack(
-            [
-                _cross(c[triangle] - b[triangle], point - b[triangle, :2]),
-                _cross(a[triangle] - c[triangle], point - c[triangle, :2]),
-                _cross(b[triangle] - a[triangle], point - a[triangle, :2]),
-            ],
-            axis=1,
-        )
-        / area[triangle, None]
-    )
-    inside = (shares >= 0).all(axis=1)
-    triangle, shares, pixel = triangle[inside], shares[inside], (y * width + x)[inside]
-    depth = (shares * corners[triangle, :, 2]).sum(axis=1)
-    order = np.argsort(-depth, kind="stable")  # the nearest is written last, and stays
-    nearest = np.full(width * height, -1)
-    nearest[pixel[order]] = order
-    seen = nearest >= 0
-    out = np.full(width * height, -1)
-    out[seen] = triangle[nearest[seen]]
-    all_shares = np.zeros((width * height, 3))
-    all_shares[seen] = shares[nearest[seen]]
-    return Fragments(out.reshape(height, width), all_shares.reshape(height, width, 3))
+    from mreactor_ref.head.raster import nearest_triangles
 
-
-def _cross(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    return Fragments(*nearest_triangles(np.ascontiguousarray(corners), width, height))
 
 
 def draw(weights: Array, view: View) -> Picture:

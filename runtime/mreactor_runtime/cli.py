@@ -148,6 +148,9 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 )
 @click.option("--plot", is_flag=True, help="Draw a timeline of each clip beside its result.")
 @click.option(
+    "--report", is_flag=True, help="Make the pages of mreactor-view: OUTPUT/view/index.html."
+)
+@click.option(
     "--max-errors",
     type=click.IntRange(0),
     show_default="no limit",
@@ -177,6 +180,7 @@ def main(
     recovery: RecoveryOptions,
     explain_priors: bool,
     plot: bool,
+    report: bool,
     output_format: str,
     max_errors: int | None,
     quiet: bool,
@@ -197,6 +201,7 @@ def main(
     """
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
+    seen = ""
     with one_line_errors(debug):
         from rich.console import Console
 
@@ -240,8 +245,12 @@ def main(
         except KeyboardInterrupt:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(INTERRUPTED)
+        if report:
+            from mreactor_runtime.view.pages import write_view
+
+            seen = f"; to see them open {write_view(output, inputs=inputs).index}"
     if not quiet:
-        click.echo(last_line(summary))
+        click.echo(last_line(summary) + seen)
     if summary.stopped:
         raise click.exceptions.Exit(TOO_MANY_FAILED)
     if summary.failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = ("meta",)  # has no end
+VOID = ("meta", "link")  # have no end
 
 
 class Html(HTMLParser):

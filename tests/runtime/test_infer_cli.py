@@ -111,6 +111,16 @@ def test_a_checkpoint_without_export_says_how_to_make_one(place):
     assert "mreactor-export --model tiny.safetensors" in line
 
 
+def test_a_report_are_the_pages_of_the_run(place):
+    result = infer("--report")
+    assert result.exit_code == 0, result.output
+    index = place / "reactions" / "view" / "index.html"
+    assert result.stdout.rstrip().endswith(f"to see them open {index.relative_to(place)}")
+    assert '"src": "../../../clips/a.wav"'.replace(" ", "") in (
+        index.with_name("clips") / "a.js"
+    ).read_text(encoding="ascii")
+
+
 def test_two_runs_give_the_same_bytes(place):
     for output in ("one", "two"):
         assert infer("--output", output, model="tiny.safetensors").exit_code == 0

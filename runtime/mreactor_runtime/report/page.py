@@ -10,14 +10,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 
-SERIES = 6  # colours of curves; the next one is the first again
+SERIES = 10  # colours of curves; the next one is the first again
 STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#222;--faint:#ddd;--code:#e8eef6;--failed:#fbe3d6;
 --bar:#3b528b;--dot:#0f766e;--mark:#c2500a;--series0:#440154;--series1:#2563ad;--series2:#0f8a80;
---series3:#7a8b00;--series4:#c2500a;--series5:#6b6b6b}
+--series3:#7a8b00;--series4:#c2500a;--series5:#6b6b6b;
+--series6:#b3286e;--series7:#8a5a2b;--series8:#1e7a34;--series9:#7b6fd0}
 @media (prefers-color-scheme:dark){:root{--paper:#16181d;--ink:#e4e6ea;--faint:#3a3f48;
 --code:#262c36;--failed:#5c2b1a;--bar:#8ea6e6;--dot:#5fd0c0;--mark:#ff9b57;--series0:#c9a0f5;
---series1:#75aef2;--series2:#4fcabd;--series3:#c8d651;--series4:#ff9b57;--series5:#b4b4b4}}
+--series1:#75aef2;--series2:#4fcabd;--series3:#c8d651;--series4:#ff9b57;--series5:#b4b4b4;
+--series6:#f28bbd;--series7:#d0a277;--series8:#7fd28f;--series9:#aaa4f5}}
 body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);
 margin:2rem auto;max-width:72rem;padding:0 1rem;overflow-wrap:anywhere}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}h3{font-size:1rem}
