@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mreactor_ref.data.clips import ClipFiles
 from mreactor_ref.data.layout import VIEW_DATA
 from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.files import check_writable, write_whole
 from mreactor_runtime.convert.options import FACEVERSE
-from mreactor_runtime.run.manifest import DONE
+from mreactor_runtime.run.manifest import DONE, Line
 from mreactor_runtime.view.clip_data import show_clip
 from mreactor_runtime.view.clip_page import clip_page
-from mreactor_runtime.view.folder import read_folder
+from mreactor_runtime.view.folder import RunFolder, read_folder
 from mreactor_runtime.view.frame import STYLE_FILE, asset_scripts, style
 from mreactor_runtime.view.mesh import mesh_script
 from mreactor_runtime.view.options import FOLDER, LINK
@@ -95,18 +96,11 @@ def write_view(
             rows.append(run_failed_row(line))
             continue
         try:
-            page = _place(output, clip)
-            shown = show_clip(folder.result(clip), line, sources.get(clip), page, media, meaning)
-            write_whole(page, clip_page(clip))
-            write_whole(
-                page.with_name(page.name.removesuffix(".html") + ".js"), call("clip", shown.data)
-            )
+            rows.append(_write_clip(folder, line, sources.get(clip), output, media, meaning))
+            written.clips += 1
         except (ClipError, OSError) as error:
             written.unreadable[clip] = str(error)
             rows.append(failed_row(line, UNREADABLE, str(error)))
-            continue
-        rows.append(shown_row(line, shown))
-        written.clips += 1
     report("pages", len(rows), len(rows))
     _write_shared(output)
     write_whole(output / VIEW_DATA, run_script(folder, rows, written.notes))
@@ -116,6 +110,18 @@ def write_view(
         source = sources.get(clip)
         write_video(folder.result(clip), source, written.videos[-1], meaning, report)
     return written
+
+
+def _write_clip(
+    folder: RunFolder, line: Line, clip: ClipFiles | None, output: Path, media: str, meaning: str
+) -> dict[str, Any]:
+    """The page of a clip and its data; its row. Raises ClipError where it cannot be shown."""
+    page = _place(output, line["id"])
+    shown = show_clip(folder.result(line["id"]), line, clip, page, media, meaning)
+    write_whole(page, clip_page(line["id"]))
+    data = page.with_name(page.name.removesuffix(".html") + ".js")
+    write_whole(data, call("clip", shown.data))
+    return shown_row(line, shown)
 
 
 def _place(output: Path, clip: str, folder: str = CLIPS, suffix: str = ".html") -> Path:
