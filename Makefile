@@ -11,7 +11,7 @@ EXAMPLES := examples/clips
 
 demo: .venv/demo.done
 	$(BIN)/mreactor-export --model mini
-	$(BIN)/mreactor-infer --input $(EXAMPLES) --samples 10 --plot
+	$(BIN)/mreactor-infer --input $(EXAMPLES) --samples 10 --plot --report
 
 test: lint people validator
 	$(BIN)/pytest
