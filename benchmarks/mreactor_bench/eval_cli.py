@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.command import one_line_errors, progress_bar, typed_command
 from mreactor_ref.metrics.compat import EDITIONS
 from mreactor_ref.metrics.intervals import RESAMPLES
 from mreactor_ref.metrics.lengths import CHALLENGE, LENGTH_RULES
@@ -215,7 +215,8 @@ def _study(
             "seed": seed,
             "split": split,
         }
-        _write(output, kind, asdict(figures) | {"setting": setting})
+        about = {"command": typed_command(), "setting": setting}
+        _write(output, kind, about | asdict(figures))
 
 
 @evaluate.command(context_settings=SETTINGS)
