@@ -17,6 +17,13 @@ TRAINING = (
     click.option("--steps", type=click.IntRange(1), default=240, help="Of each training."),
     click.option("--batch-size", type=click.IntRange(2), default=4, help="Windows a step."),
     click.option("--frames", type=click.IntRange(8), default=96, help="Of a window."),
+    click.option("--learning-rate", type=click.FloatRange(0), default=1e-3, help="At its highest."),
+    click.option(
+        "--mixed-precision",
+        type=click.Choice(["no", "bf16"]),
+        default="no",
+        help="Of the trainings.",
+    ),
     click.option("--seed", type=click.IntRange(0), default=0, help="Of everything."),
 )
 

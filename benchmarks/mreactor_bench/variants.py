@@ -26,6 +26,8 @@ SESSIONS = {"train": 96, "val": 8, "test": 12}  # simulated where no data are gi
 SAVE_EVERY = 500  # steps
 SLOWEST_AVERAGE, AVERAGED_STEPS = 0.998, 5.0  # the longer a training, the longer its average
 
+TOLD = ("steps", "batch_size", "frames", "learning_rate", "seed")  # of a training, in a report
+
 Progress = Callable[[str, int, int], None]
 
 

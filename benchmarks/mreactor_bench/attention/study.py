@@ -12,6 +12,7 @@ import numpy as np
 
 from mreactor_bench.attention.maps import AttentionMap, attention_maps
 from mreactor_bench.variants import (
+    TOLD,
     Progress,
     of_variant,
     study_data,
@@ -132,7 +133,7 @@ class AttentionStudy:
             "clip": clip.id,
             "clip_frames": clip.frames,
             "samples": self.samples,
-            **{name: self.training[name] for name in ("steps", "batch_size", "frames", "seed")},
+            **{name: self.training[name] for name in TOLD},
         }
         return Maps(about, command, clip.frames, clip.fps, tuple(models))
 

@@ -12,6 +12,7 @@ from typing import Any
 from mreactor_bench.quality import measure
 from mreactor_bench.solvers.rule import MEASURES
 from mreactor_bench.variants import (
+    TOLD,
     Progress,
     of_variant,
     study_data,
@@ -163,11 +164,10 @@ class DepthStudy:
         return trained
 
     def _about(self, repeats: int, tree: Path) -> dict[str, Any]:
-        names = ("steps", "batch_size", "frames", "seed")
         return {
             "data": "simulated dyads" if self.data is None else tree.name,
             "width": self.config.width,
-            **{name: self.training[name] for name in names},
+            **{name: self.training[name] for name in TOLD},
             "repeats": repeats,
             "samples": self.samples,
             "limit": self.limit,
