@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mreactor_ref.checkpoint import read_metadata
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import write_whole
 from mreactor_ref.train import train
 from mreactor_ref.train_options import TrainOptions
-from mreactor_ref.training_run import CHECKPOINT, PROGRESS, STATE
+from mreactor_ref.training_run import CHECKPOINT, PROGRESS, STATE, VALIDATION_LOSS
 
 SETTING, SIMULATED, RUNS = "setting.json", "simulated", "runs"  # in the folder of a study
 SESSIONS = {"train": 96, "val": 8, "test": 12}  # simulated where no data are given
@@ -95,6 +96,11 @@ def train_variant(
     elif json.loads(saved.read_text())["step"] == options.steps:
         return run / CHECKPOINT
     return train(config, options, resume=saved.is_file(), report=progress, command=command)
+
+
+def held_out_loss(checkpoint: Path) -> float:
+    """Eq. 5 on held-out windows, as the training left it in a checkpoint."""
+    return json.loads(read_metadata(checkpoint)["training"])[VALIDATION_LOSS]
 
 
 def of_variant(progress: Progress, name: str) -> Progress:

@@ -82,6 +82,14 @@ def test_every_kind_has_its_maps_with_their_names(kind: Attention, names: list[s
         np.testing.assert_allclose(x.picture.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_without_decay_the_bias_alone_is_an_even_map():
+    [first, *_] = attention_maps(
+        random_model(small_config("cross")), speaker_clip(FRAMES), PRIORS, 0, Solver(steps=1)
+    )
+    assert first.start == pytest.approx((math.log(FRAMES), (FRAMES**2 - 1) / (3 * FRAMES)))
+    assert first.entropy.max() < first.start[0]
+
+
 def test_a_fast_decay_looks_near():
     model = random_model(small_config())
     clip = speaker_clip(FRAMES)
@@ -92,6 +100,7 @@ def test_a_fast_decay_looks_near():
     after = attention_maps(model, clip, PRIORS, 0, Solver(steps=2))
     assert before[0].distance.min() > 0.5
     assert after[0].distance.max() < 0.01
+    assert after[0].start[1] < 0.01 < 0.5 < before[0].start[1]
     assert after[1].distance.max() > 0.5  # the subject attention of the layer is as it was
 
 
@@ -112,6 +121,7 @@ def test_the_command_trains_each_kind_and_draws(tmp_path: Path, monkeypatch: pyt
     frames = report["setting"]["clip_frames"]
     assert report["even"]["entropy"] == pytest.approx(math.log(frames))
     assert (output / "attention.png").read_bytes().startswith(b"\x89PNG")
+    assert [row["loss"] is None for row in report["models"]] == [True, *[False] * 4]
     assert "| small | relative | 1 |" in (output / "attention.md").read_text()
 
     again = CliRunner().invoke(main, [*arguments, "--clip", "7"])

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mreactor_ref.attention import CrossAttention, SelfAttention
 from mreactor_ref.config import Attention
 from mreactor_ref.emotion.priors import Priors
 from mreactor_ref.listeners import draw_codes
@@ -42,6 +44,8 @@ class AttentionMap:
             speaker's.
         entropy: (H,), nats; that of an even map is log T.
         distance: (H,), of the frames that are looked at, in frames; of an even map about T / 3.
+        start: entropy and distance that the bias alone gives, mean over heads: of an even map where
+            there is no decay. What is beyond it, queries and keys have learned.
         on_speech: (H,), the share that frames with words get, over the share of such frames: 1 is
             indifference. None for a clip without words, or with words in every frame.
         picture: (T, T), mean over heads, of the first reaction at the middle step.
@@ -51,6 +55,7 @@ class AttentionMap:
     name: str
     entropy: Array
     distance: Array
+    start: tuple[float, float]
     on_speech: Array | None
     picture: Array
 
@@ -107,10 +112,23 @@ def attention_maps(
     noise = reaction_noise(seed, [clip.id], range(len(priors)), INITIAL, clip.frames, REACTION)
     sample(denoise, torch.from_numpy(noise), table)
     spoken = torch.from_numpy(spoken_frames(clip))
-    return [
-        _figures(layer + 1, _name(model.config.attention, part), steps, spoken)
-        for (layer, part), steps in sorted(seen.items())
-    ]
+    maps: list[AttentionMap] = []
+    for (layer, part), steps in sorted(seen.items()):
+        attention = cast(
+            SelfAttention | CrossAttention, getattr(model.denoiser.layers[layer], part)
+        )
+        start = bias_alone(attention, clip.frames)
+        name = _name(model.config.attention, part)
+        maps.append(_figures(layer + 1, name, steps, spoken, start))
+    return maps
+
+
+@torch.no_grad()
+def bias_alone(attention: SelfAttention | CrossAttention, frames: int) -> tuple[float, float]:
+    """Entropy and distance of the map that an attention has where all scores are equal."""
+    bias = torch.zeros(frames, frames) if attention.decay is None else attention.decay(frames)
+    weights = torch.softmax(bias, dim=-1)
+    return float(entropy(weights).mean()), float(mean_distance(weights).mean())
 
 
 def _name(kind: Attention, part: str) -> str:
@@ -118,7 +136,9 @@ def _name(kind: Attention, part: str) -> str:
     return part if kind == PAPER else {"relative": "self", "subject": "cross"}[part]
 
 
-def _figures(layer: int, name: str, steps: Sequence[Tensor], spoken: Tensor) -> AttentionMap:
+def _figures(
+    layer: int, name: str, steps: Sequence[Tensor], spoken: Tensor, start: tuple[float, float]
+) -> AttentionMap:
     """steps: of each step of sampling the maps (S, H, T, T)."""
 
     def by_head(figures: Sequence[Tensor]) -> Array:
@@ -130,6 +150,7 @@ def _figures(layer: int, name: str, steps: Sequence[Tensor], spoken: Tensor) -> 
         name,
         by_head([entropy(weights) for weights in steps]),
         by_head([mean_distance(weights) for weights in steps]),
+        start,
         by_head([on_frames(weights, spoken) for weights in steps]) if informative else None,
         steps[len(steps) // 2][0].mean(dim=0).numpy(),
     )

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = (
-    *("model", "attention", "layer", "entropy, nats", "distance, frames", "nearest head"),
-    *("farthest head", "on speech"),
+    *("model", "attention", "layer", "entropy, nats", "of the bias alone"),
+    *("distance, frames", "of the bias alone", "nearest head", "farthest head", "on speech"),
 )
 WORDS = (0, 1)  # of the columns
-SIZE = 2.0  # inches of a map
+SIZE = 1.7  # inches of a map
+SPEECH = "#d55e00"  # colour of the bar above frames with words
 BRIGHTEST = 0.995  # quantile of a map that is drawn brightest: one frame must not wash out the rest
 
 
@@ -34,7 +35,8 @@ def sentences(report: Maps) -> list[str]:
     ]
     for model in report.models:
         parts = [_part(model, name) for name in dict.fromkeys(x.name for x in model.maps)]
-        lines.append(f"{model.name}: {'; '.join(parts)}.")
+        loss = "" if model.loss is None else f" Loss on held-out windows {model.loss:.3f}."
+        lines.append(f"{model.name}: {'; '.join(parts)}.{loss}")
     return lines
 
 
@@ -49,8 +51,9 @@ def table_rows(report: Maps) -> list[list[str]]:
     """The cells of each attention of each layer, as in COLUMNS."""
     return [
         [
-            *(model.name, x.name, str(x.layer), f"{x.entropy.mean():.2f}"),
-            *(f"{value:.1f}" for value in (x.distance.mean(), x.distance.min(), x.distance.max())),
+            *(model.name, x.name, str(x.layer), f"{x.entropy.mean():.2f}", f"{x.start[0]:.2f}"),
+            *(f"{x.distance.mean():.1f}", f"{x.start[1]:.1f}"),
+            *(f"{x.distance.min():.1f}", f"{x.distance.max():.1f}"),
             "-" if x.on_speech is None else f"{x.on_speech.mean():.2f}",
         ]
         for model in report.models
@@ -74,6 +77,7 @@ def to_values(report: Maps) -> dict[str, Any]:
             {
                 "name": model.name,
                 "kind": model.kind,
+                "loss": model.loss,
                 "maps": [_map_values(x) for x in model.maps],
             }
             for model in report.models
@@ -83,7 +87,8 @@ def to_values(report: Maps) -> dict[str, Any]:
 
 def _map_values(x: AttentionMap) -> dict[str, Any]:
     by_head = {"entropy": x.entropy, "distance": x.distance, "on_speech": x.on_speech}
-    return {"layer": x.layer, "attention": x.name} | {
+    start = dict(zip(("entropy", "distance"), (round(value, 4) for value in x.start), strict=True))
+    return {"layer": x.layer, "attention": x.name, "bias_alone": start} | {
         name: None if values is None else [round(float(value), 4) for value in values]
         for name, values in by_head.items()
     }
@@ -101,7 +106,7 @@ def draw(report: Maps) -> Figure:
         for panel in row[len(model.maps) :]:
             panel.set_axis_off()
         for panel, x in zip(row, model.maps, strict=False):
-            _panel(panel, x, report.frames / report.fps)
+            _panel(panel, x, report)
         row[0].set_ylabel(f"({letter}) {model.name}\nlistener, s", fontsize=8)
     for panel in grid[-1]:
         panel.set_xlabel("looks at, s", fontsize=8)
@@ -112,9 +117,20 @@ def _letters(count: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[:count]
 
 
-def _panel(panel: Axes, x: AttentionMap, seconds: float) -> None:
+def _panel(panel: Axes, x: AttentionMap, report: Maps) -> None:
+    """A map; a bar above it where the speaker has words."""
     brightest = float(np.quantile(x.picture, BRIGHTEST))
+    seconds = report.frames / report.fps
     panel.imshow(x.picture, vmin=0, vmax=brightest, extent=(0, seconds, seconds, 0), cmap="viridis")
+    times = np.arange(report.frames) / report.fps
+    across = panel.get_xaxis_transform()
+    panel.fill_between(
+        *(times, 1.01, 1.05, report.spoken.tolist()),
+        transform=across,
+        color=SPEECH,
+        clip_on=False,
+        linewidth=0,
+    )
     panel.set_title(
         f"{x.name} {x.layer}: {x.entropy.mean():.1f} nats, {x.distance.mean():.0f} frames",
         fontsize=7,

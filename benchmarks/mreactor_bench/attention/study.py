@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mreactor_bench.attention.maps import AttentionMap, attention_maps
+from mreactor_bench.attention.maps import AttentionMap, attention_maps, spoken_frames
 from mreactor_bench.variants import (
     TOLD,
     Progress,
+    held_out_loss,
     of_variant,
     study_data,
     take_up,
@@ -41,10 +43,12 @@ class ModelMaps:
 
     Attributes:
         name: for people. kind: of its attention.
+        loss: eq. 5 on held-out windows, of those that this study trained.
     """
 
     name: str
     kind: Attention
+    loss: float | None
     maps: tuple[AttentionMap, ...]
 
 
@@ -54,14 +58,19 @@ class Maps:
 
     Attributes:
         about: model, data, clip, steps and the like.
-        frames: T of the clip. fps: of it.
+        spoken: (T,), true where the clip has words. fps: of it.
     """
 
     about: dict[str, Any]
     command: str
-    frames: int
+    spoken: NDArray[np.bool_]
     fps: float
     models: tuple[ModelMaps, ...]
+
+    @property
+    def frames(self) -> int:
+        """T of the clip."""
+        return len(self.spoken)
 
     @property
     def even_entropy(self) -> float:
@@ -119,13 +128,14 @@ class AttentionStudy:
         }
         priors = assign(clip.utterances, ExpressiveRecovery(), self.samples, seed, clip.id)
 
-        def maps(name: str, model: MReactor) -> ModelMaps:
+        def maps(name: str, model: MReactor, loss: float | None = None) -> ModelMaps:
             taken = attention_maps(model, clip, priors, seed, Solver())
-            return ModelMaps(name, model.config.attention, tuple(taken))
+            return ModelMaps(name, model.config.attention, loss, tuple(taken))
 
         models = [maps(path.stem, given)]
         for kind, checkpoint in checkpoints.items():
-            models.append(maps(f"{kind}, trained here", load_checkpoint(checkpoint)))
+            loss = held_out_loss(checkpoint)
+            models.append(maps(f"{kind}, trained here", load_checkpoint(checkpoint), loss))
         about = {
             "model": path.stem,
             "checkpoint_sha256": sha256,
@@ -135,7 +145,7 @@ class AttentionStudy:
             "samples": self.samples,
             **{name: self.training[name] for name in TOLD},
         }
-        return Maps(about, command, clip.frames, clip.fps, tuple(models))
+        return Maps(about, command, spoken_frames(clip), clip.fps, tuple(models))
 
     def _clip(self, config: ModelConfig, options: TrainOptions, progress: Progress) -> SpeakerClip:
         """Raises UsageError: there is no such clip."""

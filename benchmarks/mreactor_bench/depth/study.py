@@ -14,19 +14,18 @@ from mreactor_bench.solvers.rule import MEASURES
 from mreactor_bench.variants import (
     TOLD,
     Progress,
+    held_out_loss,
     of_variant,
     study_data,
     take_up,
     train_variant,
     training_options,
 )
-from mreactor_ref.checkpoint import read_metadata
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.trees import TreeOptions
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.files import write_whole
 from mreactor_ref.train_options import TrainOptions
-from mreactor_ref.training_run import VALIDATION_LOSS
 from mreactor_runtime.reactor import Reactor
 
 LOSS = "loss"  # eq. 5 on held-out windows
@@ -156,8 +155,7 @@ class DepthStudy:
             progress=tell,
         )
         own, *others = quality.rows
-        notes = json.loads(read_metadata(checkpoint)["training"])
-        figures = {LOSS: notes[VALIDATION_LOSS]} | {m: quality.rows[own][m] for m in MEASURES}
+        figures = {LOSS: held_out_loss(checkpoint)} | {m: quality.rows[own][m] for m in MEASURES}
         trivial = {name: {m: quality.rows[name][m] for m in MEASURES} for name in others}
         trained = Trained(layers, options.seed, figures, trivial)
         write_whole(scores, json.dumps(asdict(trained), indent=1).encode())
