@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mreactor_bench.attention.command import attention_command
+from mreactor_bench.depth.command import depth_command
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.faces_command import face_command
 from mreactor_bench.metrics.command import metrics_command
@@ -94,6 +96,8 @@ def main() -> None:
     """Measure how fast models run, and what our choices of solver and graphs rest on."""
 
 
+main.add_command(attention_command)
+main.add_command(depth_command)
 main.add_command(face_command)
 main.add_command(metrics_command)
 main.add_command(reading_command)

@@ -53,21 +53,25 @@ def measure_control(
     split: str = "test",
     limit: int | None = None,
     sampling: Sampling | None = None,
+    listener: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Control:
     """Change the priors of clips of a split of a MARS tree, and score what follows.
 
     Args:
         limit: the first so many clips with words only.
+        listener: the code of all reactions, 0 to say nothing; drawn for each clip if None.
         sampling: but for `samples`; the reactor's own where left out.
         progress: called with (what, done, of).
 
     Raises:
-        UsageError: the split is missing, or no clip of it has words.
+        UsageError: the split is missing, no clip of it has words, or no listener has this code.
         ClipError: a clip does not fit the model, or its reactions are not finite.
     """
     progress = progress or (lambda what, done, of: None)
     sampling = replace(sampling or reactor.sampling, samples=1)
+    if listener is not None:
+        reactor = with_listener(reactor, listener)
     dyads = load_dyads(data, split, reactor.config, partial(progress, f"read {split}"))
     spoken = [dyad for dyad in dyads if dyad.clip.utterances][:limit]
     if not spoken:
@@ -94,6 +98,20 @@ def measure_control(
         "motion with intensity": _correlations(INTENSITIES, np.array(motions)),
     }
     return Control(rows, len(spoken))
+
+
+def with_listener(reactor: Reactor, code: int) -> Reactor:
+    """A reactor whose reactions all have one listener's code; 0 says nothing about the listener.
+
+    Raises:
+        UsageError: the model has no such code.
+    """
+    codes = reactor.config.listeners
+    if not 0 <= code <= codes:
+        raise UsageError(f"listener {code}: the model has codes 1 to {codes}, and 0 for none")
+    shares = np.eye(codes, dtype=np.float32)[code - 1] if code else np.zeros(0, np.float32)
+    model = replace(reactor.model, listener_shares=shares)
+    return Reactor(model, reactor.engine, reactor.source, reactor.notes, reactor.sampling)
 
 
 def imposed_priors(clip: SpeakerClip, polarity: float | None, intensity: float) -> Priors:

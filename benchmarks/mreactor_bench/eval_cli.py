@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mreactor_ref.command import one_line_errors, progress_bar
+from mreactor_ref.command import one_line_errors, progress_bar, typed_command
 from mreactor_ref.metrics.compat import EDITIONS
 from mreactor_ref.metrics.intervals import RESAMPLES
 from mreactor_ref.metrics.lengths import CHALLENGE, LENGTH_RULES
@@ -147,8 +147,15 @@ def reactions(
 
 
 @evaluate.command(context_settings=SETTINGS)
-@with_options(*MODEL_OPTIONS, *REPORT_OPTIONS)
-def control(**options: Any) -> None:
+@with_options(*MODEL_OPTIONS)
+@click.option(
+    "--listener",
+    type=click.IntRange(0),
+    help="Code of the listener of all reactions; 0 says nothing.",
+    show_default="drawn for each clip",
+)
+@with_options(*REPORT_OPTIONS)
+def control(listener: int | None, **options: Any) -> None:
     """Change nothing but a reaction's prior, and see whether the reaction follows.
 
     Rank correlations of the reaction's valence with the prior's polarity, and of its motion with
@@ -156,7 +163,9 @@ def control(**options: Any) -> None:
     """
     from mreactor_bench.control import measure_control
 
-    _study("control", "rank correlation", measure_control, **options)
+    measure = partial(measure_control, listener=listener)
+    more = {} if listener is None else {"listener": listener}
+    _study("control", "rank correlation", measure, more, **options)
 
 
 @evaluate.command(context_settings=SETTINGS)
@@ -184,6 +193,7 @@ def _study(
     kind: str,
     first: str,
     measure: Callable[..., Any],
+    more: dict[str, Any] | None = None,
     *,
     data: Path,
     split: str,
@@ -196,7 +206,11 @@ def _study(
     output: Path | None,
     debug: bool,
 ) -> None:
-    """Measure something of a model on a tree; print its rows, write its report."""
+    """Measure something of a model on a tree; print its rows, write its report.
+
+    Args:
+        more: of the setting that the report tells.
+    """
     with one_line_errors(debug):
         from mreactor_bench.report import markdown
         from mreactor_runtime.reactor import Reactor
@@ -214,8 +228,10 @@ def _study(
             "device": reactor.device_name,
             "seed": seed,
             "split": split,
+            **(more or {}),
         }
-        _write(output, kind, asdict(figures) | {"setting": setting})
+        about = {"command": typed_command(), "setting": setting}
+        _write(output, kind, about | asdict(figures))
 
 
 @evaluate.command(context_settings=SETTINGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ def to_json(kind: str, values: dict[str, Any]) -> str:
 def write_report(path: Path, kind: str, values: dict[str, Any]) -> None:
     """Write `to_json`, in a folder that is made if need be."""
     write_whole(path, to_json(kind, values).encode())
+
+
+def write_reports_as(folder: Path, name: str, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write a report in several forms, ending -> content, into a folder; returns their paths."""
+    paths = [folder / f"{name}.{ending}" for ending in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        write_whole(path, content)
+    return paths
 
 
 def table(

@@ -10,13 +10,15 @@ import pytest
 from click.testing import CliRunner
 from fakes.engines import FakeEngine, TwoSubjects, fake_model
 
-from mreactor_bench.control import INTENSITIES, POLARITIES, measure_control
+from mreactor_bench.control import INTENSITIES, POLARITIES, measure_control, with_listener
 from mreactor_bench.eval_cli import evaluate
 from mreactor_bench.filters import JUDGED, best_threshold, measure_filters, scores
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.data.dyads import load_dyads
 from mreactor_ref.data.simulated.dataset import write_dataset
 from mreactor_ref.emotion.calibration import read_judged
+from mreactor_ref.errors import UsageError
+from mreactor_ref.listeners import draw_codes
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.sampling_options import Sampling
@@ -94,6 +96,16 @@ def test_a_model_whose_valence_is_the_polarity_is_seen_to_follow_it(dyads: Path)
     assert found.rows["motion with intensity"]["within a clip"] == 0
     assert len(INTENSITIES) > 3
     assert reactor.source is source
+
+
+def test_all_reactions_can_be_of_one_listener_or_of_none():
+    reactor = Reactor(fake_model(), FakeEngine(), source=TwoSubjects())
+    for code in (5, 0):
+        shares = with_listener(reactor, code).model.listener_shares
+        assert draw_codes(0, "clip", range(4), shares).tolist() == [code] * 4
+    assert with_listener(reactor, 5).source is reactor.source
+    with pytest.raises(UsageError, match="listener 17: the model has codes 1 to 16"):
+        with_listener(reactor, 17)
 
 
 def test_the_shipped_model_follows_its_priors(

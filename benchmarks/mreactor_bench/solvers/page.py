@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from mreactor_bench.report import table, to_json
+from mreactor_bench.pictures import picture_bytes
+from mreactor_bench.report import table, to_json, write_reports_as
 from mreactor_bench.solvers.rule import (
     CONVERGED,
     LEVEL,
@@ -22,7 +22,6 @@ from mreactor_bench.solvers.rule import (
     choose,
     verdicts,
 )
-from mreactor_ref.files import write_whole
 from mreactor_runtime.report.page import bullets, document, paragraph, picture, reproduce
 from mreactor_runtime.report.page import table as page_table
 from mreactor_runtime.report.timeline import require_matplotlib
@@ -50,9 +49,6 @@ LEGEND = (
 )
 DASHES = {"trailing": "--", "logsnr": "-"}
 COLOURS = {"ddim": "#3b528b", "dpmsolver++": "#d55e00", "ddpm": "#5ec962"}
-DPI = 110
-# What is not the same in two runs of matplotlib, or would not be text.
-SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "mreactor"}
 
 
 @dataclass(frozen=True)
@@ -250,17 +246,6 @@ def _value(row: SolverRow, name: str) -> float | None:
     return row.distance if name == DISTANCE else row.mean(name)
 
 
-def _picture(figure: Figure, kind: str) -> bytes:
-    """The same bytes for the same figures."""
-    import matplotlib
-
-    content = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context(SVG_STYLE):
-        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
-    return content.getvalue()
-
-
 def page(report: Solvers, svg: str) -> str:
     """The page's text, with the picture in it."""
     return document(
@@ -289,10 +274,7 @@ def write_reports(report: Solvers, folder: Path) -> list[Path]:
     contents = {
         "json": to_json("solvers", to_values(report)).encode(),
         "md": f"{to_markdown(report)}\n".encode(),
-        "html": page(report, _picture(figure, "svg").decode()).encode(),
-        "png": _picture(figure, "png"),
+        "html": page(report, picture_bytes(figure, "svg").decode()).encode(),
+        "png": picture_bytes(figure, "png"),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind, content in contents.items():
-        write_whole(folder / f"solvers.{kind}", content)
-    return [folder / f"solvers.{kind}" for kind in contents]
+    return write_reports_as(folder, "solvers", contents)
