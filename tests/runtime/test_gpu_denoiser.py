@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from mreactor_ref.config import ATTENTIONS
 from mreactor_ref.denoiser import Context, Denoiser, guide
-from mreactor_runtime.kernels import gpu_denoiser
+from mreactor_runtime.kernels import compiling
 from mreactor_runtime.kernels.gpu_denoiser import GpuDenoiser
 
 FRAMES, REAL = 20, 17
@@ -103,12 +104,12 @@ def test_it_is_compiled_whole_and_once_for_all_sizes(monkeypatch):
     """By the compiler's first half; the second writes the kernels, and takes minutes."""
     compilations = []
 
-    def backend(graph, inputs):
-        compilations.append(graph)
+    def backend(graph, inputs, options):
+        compilations.append(options)
         return graph.forward
 
     compiler = partial(torch.compile, backend=backend)
-    monkeypatch.setattr(gpu_denoiser.torch, "compile", compiler)
+    monkeypatch.setattr(compiling.torch, "compile", compiler)
     denoiser = random_model(small_config(layers=1)).denoiser
     made = GpuDenoiser(denoiser, torch.bfloat16)
     plain = GpuDenoiser(denoiser, torch.bfloat16, compiled=False)
@@ -117,4 +118,38 @@ def test_it_is_compiled_whole_and_once_for_all_sizes(monkeypatch):
         for reactions, frames in ((3, 11), (2, 16), (10, 33)):
             given = step_inputs(denoiser, reactions, frames)
             assert error(made.branches(*given), plain.branches(*given)) < 1e-6
-    assert len(compilations) == 1
+    assert compilations == [{"deterministic": True}]
+
+
+def test_the_compiler_knows_the_options():
+    """It refuses a name that it does not have when it is given, before it compiles."""
+    torch.compile(torch.sin, options=compiling.OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("message", "category"),
+    [
+        ("TensorFloat32 tensor cores for float32 matrix multiplication available", UserWarning),
+        ("`torch.jit.script_method` is deprecated", DeprecationWarning),
+    ],
+)
+def test_what_compiling_advises_is_not_heard(monkeypatch, message, category):
+    def first_call(x: Tensor) -> Tensor:
+        warnings.warn(message, category, stacklevel=1)
+        return x
+
+    monkeypatch.setattr(compiling.torch, "compile", lambda function, **_: function)
+    x = torch.ones(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiling.compiled(first_call)(x) is x
+
+
+def test_other_warnings_of_compiling_are_heard(monkeypatch):
+    def first_call(x: Tensor) -> Tensor:
+        warnings.warn("something else", UserWarning, stacklevel=1)
+        return x
+
+    monkeypatch.setattr(compiling.torch, "compile", lambda function, **_: function)
+    with pytest.warns(UserWarning, match="something else"):
+        compiling.compiled(first_call)(torch.ones(2))
