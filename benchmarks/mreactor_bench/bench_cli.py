@@ -9,6 +9,7 @@ import click
 
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.faces_command import face_command
+from mreactor_bench.kernels.command import kernels_command
 from mreactor_bench.metrics.command import metrics_command
 from mreactor_bench.reading.command import reading_command
 from mreactor_bench.solvers.command import solvers_command
@@ -95,6 +96,7 @@ def main() -> None:
 
 
 main.add_command(face_command)
+main.add_command(kernels_command)
 main.add_command(metrics_command)
 main.add_command(reading_command)
 main.add_command(solvers_command)
