@@ -79,19 +79,17 @@ class CudaStream:
     def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
         caller = torch.cuda.current_stream(self.device)
         try:
-            return self._capture(function, self._pool)
+            return self._capture(function)
         except BaseException:
             self._clean_up(caller)
             raise
 
-    def _capture(
-        self, function: Callable[[], object], pool: tuple[int, int]
-    ) -> torch.cuda.CUDAGraph:
+    def _capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         # A wait of this thread is an error, instead of a graph that lacks it. Other threads, which
         # read clips meanwhile, may pin memory.
         with torch.cuda.graph(
-            graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         ):
             function()
         return graph
@@ -105,9 +103,12 @@ class CudaStream:
         """
         torch.cuda.set_stream(caller)
         with suppress(RuntimeError):  # it has ended by itself
-            torch._C._cuda_endAllocateToPool(caller.device.index, self._pool)
+            torch._C._cuda_endAllocateToPool(  # pyright: ignore[reportPrivateUsage]
+                caller.device.index, self._pool
+            )
+        self._pool = torch.cuda.graph_pool_handle()
         out = torch.zeros(1, device=self.device)
-        self._capture(out.zero_, torch.cuda.graph_pool_handle()).reset()
+        self._capture(out.zero_).reset()
         self._pool = torch.cuda.graph_pool_handle()
 
     def wait(self) -> None:
