@@ -31,7 +31,7 @@ docs: .venv/dev.done
 	    mreactor mreactor_ref mreactor_runtime mreactor_export mreactor_bench
 
 gpu: .venv/dev.done
-	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/gpu.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/gpu.sh all
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

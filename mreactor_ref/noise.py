@@ -20,8 +20,7 @@ Box and Muller 1958.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +70,12 @@ def reaction_noise(
     step: int,
     frames: int,
     channels: int,
-    each: Callable[..., Iterable[Array]] = map,
 ) -> Array:
-    """`normal` of each clip and reaction, (B, S, T, C) float32; `reactions` may be a range.
-
-    Args:
-        each: calls a function for each reaction, as `map` does, or the `map` of a pool of threads:
-            numpy draws without holding the others up.
-    """
+    """`normal` of each clip and reaction, (B, S, T, C) float32; `reactions` may be a range."""
     noise = np.empty((len(clip_ids), len(reactions), frames, channels), np.float32)
-
-    def draw(reaction: int, clip_id: str) -> Array:
-        return normal(seed, clip_id, reaction, step, frames, channels)
-
     for b, clip_id in enumerate(clip_ids):
-        for s, drawn in enumerate(each(partial(draw, clip_id=clip_id), reactions)):
-            noise[b, s] = drawn
+        for s, reaction in enumerate(reactions):
+            noise[b, s] = normal(seed, clip_id, reaction, step, frames, channels)
     return noise
 
 

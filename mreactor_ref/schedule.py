@@ -108,6 +108,11 @@ class SolverTable:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def noisy_steps(self) -> list[int]:
+        """The steps that add noise, in order."""
+        return np.flatnonzero(self.rows[:, 3]).tolist()
+
 
 def _option(default: Any, allowed: tuple[Any, ...], text: str, *flags: str) -> Any:
     """A field of `Solver`: its default, the names or the range that is allowed, its help, and flags

@@ -11,6 +11,7 @@ from mreactor_bench.attention.command import attention_command
 from mreactor_bench.depth.command import depth_command
 from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.faces_command import face_command
+from mreactor_bench.kernels.command import kernels_command
 from mreactor_bench.metrics.command import metrics_command
 from mreactor_bench.reading.command import reading_command
 from mreactor_bench.solvers.command import solvers_command
@@ -99,6 +100,7 @@ def main() -> None:
 main.add_command(attention_command)
 main.add_command(depth_command)
 main.add_command(face_command)
+main.add_command(kernels_command)
 main.add_command(metrics_command)
 main.add_command(reading_command)
 main.add_command(solvers_command)

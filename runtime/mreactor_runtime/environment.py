@@ -13,9 +13,9 @@ from mreactor_ref.cache import cache_folder
 from mreactor_ref.checkpoint import shipped
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.bundle import versions
+from mreactor_runtime.device_names import cpu_name
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA, ENGINES
 from mreactor_runtime.opening import find_model
-from mreactor_runtime.reactor import cpu_name
 
 REQUIRED = ("mreactor", "torch", "numpy", "av", "onnx", "transformers", "sentence-transformers")
 # What brings a package that may be missing.

@@ -10,7 +10,6 @@ from outside the engine, so every engine makes the same reactions, up to roundin
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,10 +26,9 @@ from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError
 from mreactor_ref.listeners import draw_codes
 from mreactor_ref.model import to_reaction
-from mreactor_ref.noise import INITIAL, reaction_noise
+from mreactor_ref.noise import INITIAL
 from mreactor_ref.schedule import Solver, SolverTable
 from mreactor_ref.signals import (
-    REACTION,
     REACTION_ATTRIBUTES,
     REACTION_COEFFICIENTS,
     Reactions,
@@ -39,11 +37,14 @@ from mreactor_ref.signals import (
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
+from mreactor_runtime.device_names import device_name
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
+from mreactor_runtime.noise_ahead import Draw, NoiseAhead
 from mreactor_runtime.opening import ModelFacts, open_model
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
+from mreactor_runtime.transfer import HostCopy, to_device
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Reactor:
         self.sampling = sampling or Sampling(solver=model.defaults)
         self._specs = tensors.graph_specs(model.config)
         self._sampler = Sampler(engine, self._specs)
-        # Several, so that a GPU waits less for the noise of a clip.
+        channels = model.reaction_mean, model.reaction_std
+        self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -112,9 +114,7 @@ class Reactor:
     @property
     def device_name(self) -> str:
         """The name of the device that the engine runs on, for people."""
-        if self.engine.device.type == CUDA:
-            return torch.cuda.get_device_name(self.engine.device)
-        return cpu_name()
+        return device_name(self.engine.device)
 
     def generate(
         self, clip: SpeakerClip, sampling: Sampling | None = None, **changes: Any
@@ -167,10 +167,12 @@ class Reactor:
                 results[number] = error
             else:
                 ready.append(_Ready(number, clip, priors_of_clip, encoded))
+        draws = [draw for one in ready for draw in self._draws(one, sampling)]
+        noise = NoiseAhead(draws, self._threads, self.engine.device)
         # All are sampled before the first is waited for; a GPU works on meanwhile.
-        sampled = [self._sample(one, sampling) for one in ready]
+        sampled = [HostCopy(self._sample(one, sampling, noise)) for one in ready]
         for one, reaction in zip(ready, sampled, strict=True):
-            results[one.number] = _in_natural_units(one, reaction)
+            results[one.number] = _in_natural_units(one, reaction.wait())
         return [results[number] for number in range(len(clips))]
 
     def prepare(
@@ -209,7 +211,7 @@ class Reactor:
         key = replace(solver, guidance_scale=1.0)  # which changes neither
         if key not in self._tables:
             table = solver.table(self.config.train_steps)
-            timestep = torch.tensor(table.timesteps, device=self.engine.device)
+            timestep = to_device(torch.tensor(table.timesteps), self.engine.device)
             outputs = self.engine.run(tensors.MODULATOR, {tensors.TIMESTEP: timestep})
             self._tables[key] = table, outputs[tensors.MODULATION]
         return self._tables[key]
@@ -220,19 +222,26 @@ class Reactor:
         shares = self.model.listener_shares
         codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
         inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
-        inputs = {name: value.to(self.engine.device) for name, value in inputs.items()}
+        inputs = {name: to_device(value, self.engine.device) for name, value in inputs.items()}
         encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
-    def _sample(self, one: _Ready, sampling: Sampling) -> Tensor:
+    def _draws(self, one: _Ready, sampling: Sampling) -> list[Draw]:
+        """The noise that sampling a clip takes, in this order."""
+        table, length = self._table(sampling.solver)[0], bucket(one.clip.frames)
+        return [
+            Draw(sampling.seed, one.clip.id, range(group.start, group.stop), step, length)
+            for group in self._groups(sampling.samples, length)
+            for step in (INITIAL, *table.noisy_steps)
+        ]
+
+    def _sample(self, one: _Ready, sampling: Sampling, noise: NoiseAhead) -> Tensor:
         """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
         parts = [
-            self._group(one, group, sampling)
+            self._group(one, group, sampling, noise)
             for group in self._groups(sampling.samples, bucket(one.clip.frames))
         ]
-        clean = torch.cat(parts, dim=1)[0]
-        mean, std = self.model.reaction_mean, self.model.reaction_std
-        return to_reaction(clean, mean.to(clean.device), std.to(clean.device))
+        return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
 
     def _groups(self, samples: int, length: int) -> list[slice]:
         """The reactions of a clip that go through the sampler together."""
@@ -240,7 +249,7 @@ class Reactor:
             return groups(samples, length, self.config.heads)
         return [slice(0, samples)]
 
-    def _group(self, one: _Ready, group: slice, sampling: Sampling) -> Tensor:
+    def _group(self, one: _Ready, group: slice, sampling: Sampling, noise: NoiseAhead) -> Tensor:
         """The standardised reactions of a group, (1, S of the group, T of the bucket, 83)."""
         table, modulation = self._table(sampling.solver)
         inputs = {
@@ -250,13 +259,11 @@ class Reactor:
         }
         length, numbers = inputs[tensors.MASK].shape[1], range(group.start, group.stop)
 
-        def noise(step: int) -> Tensor:
-            key = sampling.seed, [one.clip.id], numbers, step, length, REACTION
-            drawn = reaction_noise(*key, each=self._threads.map)
-            return torch.from_numpy(drawn).to(self.engine.device)
+        def take(step: int) -> Tensor:
+            return noise.take(Draw(sampling.seed, one.clip.id, numbers, step, length))
 
         scale = sampling.solver.guidance_scale
-        return self._sampler.run(inputs, noise(INITIAL), table, modulation, scale, noise)
+        return self._sampler.run(inputs, take(INITIAL), table, modulation, scale, take)
 
 
 @dataclass(frozen=True)
@@ -270,27 +277,17 @@ class _Ready:
 
 
 def _in_natural_units(one: _Ready, reaction: Tensor) -> ClipReactions | ClipError:
-    """The result of a clip from its reactions (S, T of the bucket, 83)."""
+    """The result of a clip from its reactions (S, T of the bucket, 83), on the host."""
     reaction = reaction[:, : one.clip.frames]
     if not bool(reaction.isfinite().all()):
         return ClipError("the engine's result is not finite", one.clip.id, "try --engine torch")
-    natural = reaction.cpu().numpy()
+    natural = reaction.numpy()
     return ClipReactions(
         attributes=np.ascontiguousarray(natural[..., REACTION_ATTRIBUTES]),
         coefficients=np.ascontiguousarray(natural[..., REACTION_COEFFICIENTS]),
         clip_id=one.clip.id,
         priors=one.priors,
     )
-
-
-def cpu_name() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _reactions(x: Tensor, spec: tensors.TensorSpec, group: slice) -> Tensor:

@@ -80,10 +80,6 @@ class _Run:
     inputs: Mapping[str, Tensor]
 
     @property
-    def noisy_steps(self) -> list[int]:
-        return [i for i, n in enumerate(self.table.rows[:, 3].tolist()) if n]
-
-    @property
     def key(self) -> Key:
         """The run that a recording repeats; all other numbers lie in buffers."""
         shapes = tuple((name, tuple(x.shape)) for name, x in self.inputs.items())
@@ -143,7 +139,7 @@ class Sampler:
         step = {tensor.name: tensors[tensor.name] for tensor in self._specs[graph].inputs}
         run = _Run(graph, table, step)
         with torch.inference_mode():
-            noise_bytes = len(run.noisy_steps) * start.nbytes
+            noise_bytes = len(run.table.noisy_steps) * start.nbytes
             if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
                 copy = start.clone(memory_format=torch.contiguous_format)
                 return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
@@ -214,15 +210,15 @@ class Sampler:
 
     def _lay_out(self, run: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:
         """The same run in static buffers, and there the noise of each step that adds any."""
-        if noise is None and run.noisy_steps:
+        if noise is None and run.table.noisy_steps:
             raise ValueError(f"scheduler {run.table.scheduler} adds noise, and none was given")
-        start, count = run.inputs[NOISY], len(run.noisy_steps)
+        start, count = run.inputs[NOISY], len(run.table.noisy_steps)
         like = {**run.inputs, NOISE: start.expand(count, *start.shape)}
         self._reserve(like)
         static = {name: self._buffers[name][: x.numel()].view(x.shape) for name, x in like.items()}
         for name, value in run.inputs.items():
             static[name].copy_(value)
-        noises = dict(zip(run.noisy_steps, static.pop(NOISE), strict=True))
+        noises = dict(zip(run.table.noisy_steps, static.pop(NOISE), strict=True))
         for i, buffer in noises.items():
             if noise is not None:
                 buffer.copy_(noise(i))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+pytest.importorskip("accelerate")
+
 from mreactor_bench.bench_cli import main
 from mreactor_bench.targets.command import NAMES
 from mreactor_bench.targets.study import TARGETS, Retargeted, as_long_as

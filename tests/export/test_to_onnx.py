@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from fakes.exported import METADATA, OPSET, PAPER, exported_files, exported_graph, network
@@ -41,6 +40,8 @@ from mreactor_runtime.tensors import (
     graph_specs,
     kernel_graph_specs,
 )
+
+onnxruntime = pytest.importorskip("onnxruntime")
 
 SPECS = graph_specs(small_config(layers=1))
 # Every graph of the paper's kind, and the one whose table is another without cross-attention.

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
-import soundfile
 import torch
 from torch import Tensor
 
@@ -215,6 +214,8 @@ def speaker_clip(frames: int = 60, clip_id: str = "one/clip", seed: int = 0) -> 
 
 def write_clips(folder: Path, names: tuple[str, ...], seconds: float = 2.0) -> None:
     """A folder of clips on disk: noise as sound, and two cues of words."""
+    import soundfile
+
     for seed, name in enumerate(names):
         path = folder / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,6 @@ from mreactor_runtime.tensors import CLEAN, CONDITIONAL, DENOISER, example_input
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-    # It advises TF32, which fp32 is not to have.
-    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),
 ]
 
 TRAJECTORY_BOUNDS = {"fp32": 1e-4, "bf16": 5e-2}  # relative L2 to the reference in fp32
@@ -94,13 +92,6 @@ def test_a_replay_reads_what_the_buffers_hold_now():
     captured.release()
 
 
-def test_a_function_that_waits_for_the_device_is_refused_and_the_device_goes_on():
-    x = torch.ones(3, device="cuda")
-    with pytest.raises(RuntimeError, match="captur"):
-        CapturedFunction(lambda: x.mul_(float(x.sum())), CudaStream(x.device))
-    assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
-
-
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", TRAJECTORY_BOUNDS)
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -127,7 +118,7 @@ def test_a_clip_is_one_launch_of_one_graph(guidance):
     clip = Clip(config, 8, 64)
     clip.run(sampler, table, guidance)
     torch.cuda.synchronize()
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         clip.run(sampler, table, guidance)
         torch.cuda.synchronize()
     launches = [event for event in profile.events() or () if event.name == "cudaGraphLaunch"]
@@ -160,6 +151,7 @@ def test_a_clip_of_ten_minutes_keeps_no_scores():
     assert torch.cuda.max_memory_allocated() - before < 4 * q.nbytes
 
 
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning")  # by its compiler
 def test_attention_times_beside_pytorchs_own():
     """FlexAttention has the decay, but not the keys that are skipped; sdpa has neither."""
     from torch.nn.attention.flex_attention import flex_attention

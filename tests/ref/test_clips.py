@@ -9,7 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import soundfile
 
 from mreactor_ref.config import CONFIGS
 from mreactor_ref.data.clips import FeatureReader, find_clips
@@ -19,6 +18,8 @@ from mreactor_ref.features.face import Face
 from mreactor_ref.features.mfcc import mfcc
 from mreactor_ref.features.sound import load_sound
 from mreactor_ref.signals import MFCC_WIDTH, MINILM_WIDTH, SAMPLE_RATE
+
+soundfile = pytest.importorskip("soundfile")
 
 MINI = CONFIGS["mini"]
 

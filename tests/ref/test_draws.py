@@ -11,6 +11,8 @@ import pytest
 import torch
 from fakes.models import small_config
 
+pytest.importorskip("accelerate")
+
 from mreactor_ref.data import draws as module
 from mreactor_ref.data.draws import (
     LEAST_DEVIATION,

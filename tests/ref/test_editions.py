@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tslearn.metrics import dtw as tslearn_dtw
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.metrics.appropriateness import DISTANCE_GROUPS
@@ -12,6 +11,8 @@ from mreactor_ref.metrics.synchrony import frsyn, lagged_correlation
 from mreactor_ref.metrics.table import MEASURES, evaluate, score
 from mreactor_ref.metrics.trivial import training_means, trivial_predictions
 from mreactor_ref.signals import AU_SLICE
+
+tslearn_dtw = pytest.importorskip("tslearn.metrics").dtw
 
 CLIPS, SAMPLES, FRAMES = 3, 4, 160
 

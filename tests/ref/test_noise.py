@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,9 +152,3 @@ def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(UsageError) as error:
         normal(seed=0, clip_id="a", frames=1, channels=1, **arguments)
     assert str(error.value) == message
-
-
-def test_threads_draw_the_same_noise_in_its_place():
-    places = 3, ["a", "b"], range(5), 2, 10, C
-    with ThreadPoolExecutor(4) as threads:
-        assert np.array_equal(reaction_noise(*places, each=threads.map), reaction_noise(*places))

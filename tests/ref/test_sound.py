@@ -7,10 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import librosa
 import numpy as np
 import pytest
-import soundfile
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
@@ -21,6 +19,9 @@ from mreactor_ref.features.mfcc import N_FFT, mfcc
 from mreactor_ref.features.sound import load_sound, read_sound
 from mreactor_ref.features.sound_track import Track, _Clock
 from mreactor_ref.signals import MFCC_WIDTH, SAMPLE_RATE
+
+librosa = pytest.importorskip("librosa")
+soundfile = pytest.importorskip("soundfile")
 
 SECONDS = 4
 

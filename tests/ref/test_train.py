@@ -16,6 +16,8 @@ from fakes.trees import mars_tree
 from safetensors.torch import load_file
 from torch import Tensor
 
+pytest.importorskip("accelerate")
+
 from mreactor_ref import objective, training_run
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.checkpoint import load_checkpoint, read_metadata

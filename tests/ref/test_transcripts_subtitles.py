@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pysubs2
 import pytest
 
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.words import Transcript, read_words
+
+pysubs2 = pytest.importorskip("pysubs2")
 
 
 def read(tmp_path: Path, name: str, data: str | bytes, duration: float | None = 20.0) -> Transcript:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from dtaidistance import dtw_ndim
 from scipy.spatial.distance import cdist
 
 from mreactor_ref.metrics import warping
 from mreactor_ref.metrics.appropriateness import DISTANCE_GROUPS, frdist
 from mreactor_ref.metrics.warping import dtw, nearest_distance, sequences
+
+dtw_ndim = pytest.importorskip("dtaidistance.dtw_ndim")
 
 KINDS = ("noise", "walk", "occurrences", "constant")
 

@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.results import FPS, some_reactions, write_run
+
+pytest.importorskip("openfacefx")
+pytest.importorskip("pygltflib")
+
 from openfacefx.edits import sample
 from openfacefx.export_a2f import read_a2f
 from openfacefx.importers_csv import read_csv as read_live_link

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fakes.cuda_graph import FakeStream
+from fakes.cuda_graph import FakeCaptures, FakeStream
 
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction
+from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream
 
 
 @pytest.fixture
@@ -65,3 +65,34 @@ def test_a_function_that_fails_is_not_captured(stream):
     with pytest.raises(ValueError, match="no memory"):
         CapturedFunction(fail, stream)
     assert "capture" not in stream.calls
+
+
+def wait_for_the_device() -> None:
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def test_after_a_failed_capture_the_device_is_as_it_was(monkeypatch):
+    """With the state of PyTorch 2.11, which a capture that fails leaves as it is."""
+    state = FakeCaptures(monkeypatch)
+    stream = CudaStream(torch.device("cpu"))
+    caller = state.current
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="captur"):
+            stream.capture(wait_for_the_device)
+        assert state.current is caller
+        assert state.allocates_to == []
+        assert not state.generator_is_captured
+    runs = []
+    stream.capture(lambda: runs.append(state.current))
+    assert runs == [stream._stream]
+
+
+def test_a_capture_that_fails_before_pytorch_notices_is_cleaned_up_once(monkeypatch):
+    """PyTorch 2.12 and later end the pool by themselves, and say so where it is ended again."""
+    state = FakeCaptures(monkeypatch, ends_by_itself=True)
+    stream = CudaStream(torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="captur"):
+        stream.capture(wait_for_the_device)
+    assert state.allocates_to == []
+    assert state.refused == 1
+    stream.capture(lambda: None)

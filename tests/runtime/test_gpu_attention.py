@@ -14,6 +14,8 @@ from torch import Tensor
 from mreactor_ref.attention import Attend, key_mask
 from mreactor_runtime.kernels.gpu_attention import BOUND, TILES, decay_attention, launch_attention
 
+pytestmark = pytest.mark.gpu  # on a GPU where there is one
+
 CALLS = [decay_attention, pytest.param(launch_attention, marks=needs_kernels)]
 # Relative L2 to the reference in float32 of the same rounded numbers: the result's own rounding,
 # and in the half types that of the softmax's weights.

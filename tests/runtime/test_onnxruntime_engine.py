@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
-import onnxruntime
 import pytest
 import torch
 from fakes.exported import PAPER, exported_graph, network
@@ -25,6 +24,8 @@ from mreactor_runtime.engines.onnxruntime_engine import (
 )
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.tensors import DENOISER, ENCODER, MODULATOR, example_inputs, graph_specs
+
+onnxruntime = pytest.importorskip("onnxruntime")
 
 CONFIG = small_config(PAPER, layers=1)
 SPECS = graph_specs(CONFIG)

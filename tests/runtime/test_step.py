@@ -15,6 +15,8 @@ from mreactor_ref.sampler import sample, solver_step
 from mreactor_ref.schedule import solver_table
 from mreactor_runtime.kernels.step import eager_step, fused_step, launch_step
 
+pytestmark = pytest.mark.gpu  # on a GPU where there is one
+
 STEPS = [eager_step, pytest.param(launch_step, marks=needs_kernels)]
 # The second is larger than one program's block of numbers, and no multiple of it.
 SHAPES = [(1, 1, 1, 1), (2, 3, 5, 83)]

@@ -4,12 +4,13 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mreactor_ref.errors import UsageError
 from mreactor_ref.signals import MFCC_WIDTH, Reactions, SpeakerClip, Utterance
 from mreactor_runtime.report import timeline
 from mreactor_runtime.report.timeline import plot_timeline
+
+Image = pytest.importorskip("PIL.Image")
 
 UTTERANCES = (
     Utterance(0.2, 1.0, "It costs $5 and $6, or a_b^c."),

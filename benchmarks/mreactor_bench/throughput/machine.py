@@ -79,7 +79,7 @@ def describe(device: str) -> dict[str, Any]:
     """The machine, for a report: processor, cores, memory, and the GPU where that is the device."""
     import torch
 
-    from mreactor_runtime.reactor import cpu_name
+    from mreactor_runtime.device_names import cpu_name
 
     found: dict[str, Any] = {
         "device": device,

@@ -9,7 +9,7 @@ then fit into what it left.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
 import torch
@@ -42,7 +42,8 @@ class Stream(Protocol):
         ...
 
     def capture(self, function: Callable[[], object]) -> Recording:
-        """Record a function. Raises where it waits for the device or reads a number from it."""
+        """Record a function. Raises where it waits for the device or reads a number from it, and
+        can be used again."""
         ...
 
     def wait(self) -> None:
@@ -76,6 +77,14 @@ class CudaStream:
         return torch.cuda.is_current_stream_capturing()
 
     def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
+        caller = torch.cuda.current_stream(self.device)
+        try:
+            return self._capture(function)
+        except BaseException:
+            self._clean_up(caller)
+            raise
+
+    def _capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         # A wait of this thread is an error, instead of a graph that lacks it. Other threads, which
         # read clips meanwhile, may pin memory.
@@ -84,6 +93,23 @@ class CudaStream:
         ):
             function()
         return graph
+
+    def _clean_up(self, caller: torch.cuda.Stream) -> None:
+        """After a capture that failed: do what PyTorch leaves undone then, in 2.11 all of it.
+
+        The stream of the capture stays the current one, what is allocated still goes to the pool,
+        which takes no other capture, and the generator of random numbers takes itself for captured
+        until a capture succeeds.
+        """
+        torch.cuda.set_stream(caller)
+        with suppress(RuntimeError):  # it has ended by itself
+            torch._C._cuda_endAllocateToPool(  # pyright: ignore[reportPrivateUsage]
+                caller.device.index, self._pool
+            )
+        self._pool = torch.cuda.graph_pool_handle()
+        out = torch.zeros(1, device=self.device)
+        self._capture(out.zero_).reset()
+        self._pool = torch.cuda.graph_pool_handle()
 
     def wait(self) -> None:
         torch.cuda.synchronize(self.device)

@@ -21,9 +21,10 @@ from mreactor_ref.errors import UsageError
 BOUND = 40.0
 
 LEAST_WIDTH = 16  # of a head, for the units that multiply matrices
-# Frames of queries and of keys a program, its warps, and how many blocks of keys it loads ahead, by
-# the bytes of a number: the largest that spill no register at 64 channels a head.
-TILES = {2: (128, 64, 8, 3), 4: (64, 32, 8, 2)}
+# Frames of queries and of keys a program, its warps, and how many blocks of keys it loads ahead.
+Tile = tuple[int, int, int, int]
+# By the bytes of a number: the largest that spill no register at 64 channels a head.
+TILES: dict[int, Tile] = {2: (128, 64, 8, 3), 4: (64, 32, 8, 2)}
 
 
 @torch.library.custom_op("mreactor::decay_attention", mutates_args=(), device_types="cpu")
@@ -65,6 +66,20 @@ def launch_attention(
 
     Raises: UsageError where Triton is not installed.
     """
+    tile = TILES[queries.element_size()]
+    return launch_tiled(queries, keys, values, rates, mask, bound, tile)
+
+
+def launch_tiled(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    rates: Tensor,
+    mask: Tensor,
+    bound: float,
+    tile: Tile,
+) -> Tensor:
+    """`launch_attention` with another tile: another order of sums, so other last bits."""
     try:
         from mreactor_runtime.kernels.triton import attention_kernel
     except ModuleNotFoundError:
@@ -78,7 +93,7 @@ def launch_attention(
     )
     keys = keys.expand(queries.shape)  # a stride of 0, no copy
     out = _allocate(queries)
-    query_frames, key_frames, warps, stages = TILES[queries.element_size()]
+    query_frames, key_frames, warps, stages = tile
     attention_kernel[(-(-frames // query_frames), clips * reactions * heads)](
         queries,
         keys,

@@ -22,6 +22,7 @@ from mreactor_ref.attention import (
     split_heads,
 )
 from mreactor_ref.denoiser import Context, Denoiser, FeedForward, Layer
+from mreactor_runtime.kernels import compiling
 from mreactor_runtime.kernels.branches import branches
 from mreactor_runtime.kernels.gpu_attention import decay_attention
 
@@ -52,7 +53,7 @@ class GpuDenoiser:
         self._null = [value.clone() for value in null]  # (D) a layer
 
         self._compiled = compiled
-        wrap = torch.compile(fullgraph=True) if compiled else _as_it_is
+        wrap = compiling.compiled if compiled else _as_it_is
         self._conditional = wrap(self._denoiser.conditional)
         self._branches = wrap(self._both)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +20,11 @@ from mreactor_ref.features.video import open_face_reader, read_video_face
 from mreactor_ref.features.video.table import as_table
 from mreactor_ref.signals import SpeakerClip
 from mreactor_ref.stages import listening
+from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.run.manifest import state_of
 from mreactor_runtime.sampling_options import Sampling
+
+AHEAD_OF_OTHERS = -1  # priority of a CUDA stream
 
 # Says how the priors of a clip came about: anything that JSON can hold.
 Explain = Callable[[SpeakerClip], Any]
@@ -71,7 +75,9 @@ class ClipReader:
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
-    there too, so that a large one on a core does not keep the sampler waiting.
+    there too, so that a large one on a core does not keep the sampler waiting; each thread has a
+    stream of its own there, which goes before the sampler's, so that a short encoder does not wait
+    for the graphs of whole clips.
 
     Args:
         source: of the priors. sampling: how many reactions need some, and the seed.
@@ -108,7 +114,7 @@ class ClipReader:
         try:
             if isinstance(files, BadClip):
                 raise files.error
-            with listening(partial(self._reached, files.id)):
+            with listening(partial(self._reached, files.id)), self._stream():
                 clip, warnings = self._features().read(files)
             table = self._face_table(files, clip)
             with self._asking:
@@ -135,6 +141,14 @@ class ClipReader:
         notes = list(self._source.notes[self._told :])
         self._told += len(notes)
         return notes
+
+    def _stream(self) -> AbstractContextManager[Any]:
+        """What the encoders of this thread are queued on, made current."""
+        if self._device.type != CUDA or not self._beside:
+            return nullcontext()
+        if not hasattr(self._of_thread, "stream"):
+            self._of_thread.stream = torch.cuda.Stream(self._device, priority=AHEAD_OF_OTHERS)
+        return torch.cuda.stream(self._of_thread.stream)
 
     def _features(self) -> FeatureReader:
         if not hasattr(self._of_thread, "features"):
