@@ -23,11 +23,13 @@ from mreactor_bench.attention.maps import (
 )
 from mreactor_bench.bench_cli import main
 from mreactor_ref.cache import CACHE_VARIABLE
-from mreactor_ref.checkpoint import save_checkpoint
+from mreactor_ref.checkpoint import find_checkpoint, save_checkpoint
 from mreactor_ref.config import ATTENTIONS, Attention
 from mreactor_ref.emotion.priors import Prior
+from mreactor_ref.files import sha256_of
 from mreactor_ref.schedule import Solver
 
+ROOT = Path(__file__).parents[2]
 FRAMES = 30
 PRIORS = ((Prior("a", "joy", 0.5, 0.5),) * 2, (Prior("b", "fear", -0.5, 0.5),) * 2)
 
@@ -127,3 +129,12 @@ def test_the_command_trains_each_kind_and_draws(tmp_path: Path, monkeypatch: pyt
     again = CliRunner().invoke(main, [*arguments, "--clip", "7"])
     assert again.exit_code == 2
     assert "none of number 7" in again.stderr
+
+
+def test_the_report_is_the_shipped_models_and_says_its_command():
+    report = json.loads((ROOT / "benchmarks" / "results" / "attention-mini-cpu.json").read_text())
+    assert report["setting"]["checkpoint_sha256"] == sha256_of(find_checkpoint("mini"))
+    assert report["command"] in (ROOT / "docs" / "studies.md").read_text()
+    subject = [x for x in report["models"][0]["maps"] if x["attention"] == "subject"]
+    assert all(np.mean(x["entropy"]) < x["bias_alone"]["entropy"] for x in subject)
+    assert all(np.mean(x["on_speech"]) < 1 for x in subject)  # it looks at the pauses

@@ -22,7 +22,8 @@ COLUMNS = (
     *("distance, frames", "of the bias alone", "nearest head", "farthest head", "on speech"),
 )
 WORDS = (0, 1)  # of the columns
-SIZE = 1.7  # inches of a map
+SIZE = 1.6  # inches of a map
+COLOURS = 32  # shades; more make a large file of what is noise to the eye
 SPEECH = "#d55e00"  # colour of the bar above frames with words
 BRIGHTEST = 0.995  # quantile of a map that is drawn brightest: one frame must not wash out the rest
 
@@ -119,9 +120,12 @@ def _letters(count: int) -> str:
 
 def _panel(panel: Axes, x: AttentionMap, report: Maps) -> None:
     """A map; a bar above it where the speaker has words."""
+    from matplotlib import colormaps
+
     brightest = float(np.quantile(x.picture, BRIGHTEST))
     seconds = report.frames / report.fps
-    panel.imshow(x.picture, vmin=0, vmax=brightest, extent=(0, seconds, seconds, 0), cmap="viridis")
+    colours = colormaps["viridis"].resampled(COLOURS)
+    panel.imshow(x.picture, vmin=0, vmax=brightest, extent=(0, seconds, seconds, 0), cmap=colours)
     times = np.arange(report.frames) / report.fps
     across = panel.get_xaxis_transform()
     panel.fill_between(
@@ -134,6 +138,7 @@ def _panel(panel: Axes, x: AttentionMap, report: Maps) -> None:
     panel.set_title(
         f"{x.name} {x.layer}: {x.entropy.mean():.1f} nats, {x.distance.mean():.0f} frames",
         fontsize=7,
+        pad=8,
     )
     panel.tick_params(labelsize=6)
 
