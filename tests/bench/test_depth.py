@@ -17,6 +17,7 @@ from mreactor_bench.solvers.rule import MEASURES
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_ref.config import CONFIGS
 
+ROOT = Path(__file__).parents[2]
 TRIVIAL = {"B_Mime": dict.fromkeys(MEASURES, 0.5)}
 
 
@@ -96,3 +97,13 @@ def test_a_study_goes_on_where_it_was_and_refuses_another(
     refused = run("--steps", "2", "--layers", "1")
     assert refused.exit_code == 2
     assert "steps differ" in refused.stderr
+
+
+def test_the_docs_tell_what_is_in_the_report():
+    report = json.loads((ROOT / "benchmarks" / "results" / "depth-mini-cpu.json").read_text())
+    text = (ROOT / "docs" / "studies.md").read_text()
+    assert report["command"] in text
+    assert report["setting"]["repeats"] == 1
+    for layers, row in report["rows"].items():
+        cells = " | ".join(f"{row[name]:.3g}" for name in (LOSS, *MEASURES))
+        assert f"| {layers} | {cells} |" in text
