@@ -196,7 +196,7 @@ def test_search_sort_and_filter(open_page, pages):
     page.select_option("select", "done")
     assert rows.count() == 2
     page.click(f"a:text-is('{BAD}')")
-    until(page, "mreactor.page?.clip")
+    until(page, "globalThis.mreactor?.page?.clip")
     assert page.evaluate("mreactor.page.clip.reactions") == 3
     assert page.text_content("h1") == BAD
 
