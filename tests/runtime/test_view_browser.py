@@ -181,7 +181,6 @@ def test_a_link_keeps_time_and_choice(open_page, pages):
     assert page.locator("figure").count() == 3
 
 
-@pytest.mark.xfail(reason="the page of a clip whose name is HTML loads no script: to be mended")
 def test_search_sort_and_filter(open_page, pages):
     page = open_page(pages / "index.html")
     rows = page.locator("tbody tr")
@@ -197,7 +196,8 @@ def test_search_sort_and_filter(open_page, pages):
     page.select_option("select", "done")
     assert rows.count() == 2
     page.click(f"a:text-is('{BAD}')")
-    until(page, "globalThis.mreactor?.page?.clip")
+    page.wait_for_url("**/clips/*.html", wait_until="load")
+    until(page, "mreactor.page?.clip")
     assert page.evaluate("mreactor.page.clip.reactions") == 3
     assert page.text_content("h1") == BAD
 
