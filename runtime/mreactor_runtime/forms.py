@@ -62,10 +62,12 @@ def forms_beside(result: Path) -> list[Path]:
 
     A table that no file is about is somebody's own.
     """
-    of_each = (_forms_of(result, reaction) for reaction in count())
-    return [path for files in takewhile(bool, of_each) for path in files]
+    stem = str(result).removesuffix(RESULT)
+    of_each = (_forms_of(stem, reaction) for reaction in count())
+    return [Path(name) for names in takewhile(bool, of_each) for name in names]
 
 
-def _forms_of(result: Path, reaction: int) -> list[Path]:
-    groups = ([beside(result, s) for s in form_suffixes(form, reaction)] for form in SUFFIXES)
-    return [path for files in groups if all(map(os.path.isfile, files)) for path in files]
+def _forms_of(stem: str, reaction: int) -> list[str]:
+    # texts, not paths: with a Path for each name the memory of a long run grows
+    groups = ([stem + s for s in form_suffixes(form, reaction)] for form in SUFFIXES)
+    return [name for names in groups if all(map(os.path.isfile, names)) for name in names]

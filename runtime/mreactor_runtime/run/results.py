@@ -127,8 +127,7 @@ class Results:
         started, clip = time.perf_counter(), read.clip
         path = self.output / f"{clip.id}.npz"
         try:
-            if path.exists():
-                _remove(forms_beside(path))  # of the older result
+            _remove(forms_beside(path))  # of an older result
             digest = write_npz(path, reactions)
             if self.explain:
                 write_json(beside(path, PRIORS), read.explanation)
