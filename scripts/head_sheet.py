@@ -46,10 +46,10 @@ def main(path: str) -> None:
     for axis in axes.flat:
         axis.set_axis_off()
     cells = [(unit, level) for unit in ACTION_UNITS for level in LEVELS]
-    for axis, (unit, level) in zip(axes.flat, cells, strict=False):
+    for axis, (unit, level) in zip(axes.flat[: len(cells)], cells, strict=True):
         axis.imshow(head({unit: level}))
         axis.set_title(f"{unit} at {level:g}", fontsize=8, pad=2)
-    for axis, (name, units) in zip(axes[-1], EXPRESSIONS.items(), strict=False):
+    for axis, (name, units) in zip(axes[-1][: len(EXPRESSIONS)], EXPRESSIONS.items(), strict=True):
         axis.imshow(head(dict.fromkeys(units, 1.0)))
         axis.set_title(f"{name}\n{' '.join(unit[2:] for unit in units)}", fontsize=8, pad=2)
     figure.savefig(path, dpi=100)

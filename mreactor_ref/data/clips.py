@@ -102,7 +102,8 @@ def _no_clips(inputs: Sequence[str | Path], ignored: list[Ignored]) -> UsageErro
     looked = "; ".join(f"{name} {' '.join(suffixes)}" for name, suffixes in kinds)
     where = Path(inputs[0]) if len(inputs) == 1 else None
     if where is not None and where.is_file():
-        return UsageError(f"is no file of a clip ({' '.join(KNOWN)})", where, LONE_TEXT)
+        fix = LONE_TEXT if where.suffix.lower() == ".txt" else f"a clip's are {' '.join(KNOWN)}"
+        return UsageError("is no file of a clip", where, fix)
     seen = "".join(f"; {line}" for line in lines_of(ignored, most=3))
     return UsageError(f"no clips found (looked for {looked}{seen})", where, LONE_TEXT)
 

@@ -183,17 +183,19 @@ class Sampler:
             clean_of = engine.steps(shared, guided=guidance is not None)
 
             def denoise(x: Tensor, i: int) -> Tensor:
-                reached(SAMPLING, i / len(run.table))
                 return clean_of(x, modulation[i])
         else:
             guidance = None  # it is an input of the graph, which applies it
 
             def denoise(x: Tensor, i: int) -> Tensor:
-                reached(SAMPLING, i / len(run.table))
                 return engine.run(run.graph, {**inputs, NOISY: x, MODULATION: modulation[i]})[CLEAN]
 
+        def told(x: Tensor, i: int) -> Tensor:
+            reached(SAMPLING, i / len(run.table))
+            return denoise(x, i)
+
         step = partial(fused_step, guidance=guidance)
-        return sample(denoise, inputs[NOISY], run.table, noise, step)
+        return sample(told, inputs[NOISY], run.table, noise, step)
 
     def _replay(self, run: _Run, noise: Noise | None, stream: Stream) -> Tensor:
         """One launch over the static buffers; recorded first where it was not yet."""

@@ -3,6 +3,7 @@ nothing else."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from fakes.runs import waving, write_clip, write_run
 
+from mreactor_ref.data.layout import VIEW_DATA
 from mreactor_ref.features.action_units import unit_shapes
 from mreactor_ref.signals import AU_SLICE
 from mreactor_runtime.view.pages import write_view
+from mreactor_runtime.view.script import call
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -200,6 +203,23 @@ def test_search_sort_and_filter(open_page, pages):
     until(page, "mreactor.page?.clip")
     assert page.evaluate("mreactor.page.clip.reactions") == 3
     assert page.text_content("h1") == BAD
+
+
+def test_five_thousand_clips_are_there_in_two_seconds(browser, pages, tmp_path):
+    shutil.copytree(pages, tmp_path / "view")
+    data = tmp_path / "view" / VIEW_DATA
+    run = json.loads(data.read_text().removeprefix("mreactor.run(").rstrip().removesuffix(");"))
+    row = next(row for row in run["rows"] if row["status"] == "done")
+    run["rows"] = [row | {"id": f"session/{i:04}"} for i in range(5000)]
+    data.write_bytes(call("run", run))
+    page = browser.new_page()
+    page.goto((tmp_path / "view" / "index.html").as_uri(), wait_until="load")
+    assert "5000" in page.text_content("body")
+    timing = "performance.timing.loadEventEnd - performance.timing.navigationStart"
+    assert page.evaluate(timing) < 2000
+    page.fill("[type=search]", "4999")
+    assert page.locator("tbody tr").count() == 1
+    page.close()
 
 
 def test_a_sound_that_is_gone_is_said_and_the_heads_still_move(browser, pages, tmp_path):

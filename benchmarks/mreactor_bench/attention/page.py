@@ -10,8 +10,8 @@ import numpy as np
 
 from mreactor_bench.attention.maps import AttentionMap
 from mreactor_bench.attention.study import Maps, ModelMaps
-from mreactor_bench.pictures import picture_bytes
-from mreactor_bench.report import table, to_json, write_reports_as
+from mreactor_bench.pictures import write_study
+from mreactor_bench.report import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,9 +104,10 @@ def draw(report: Maps) -> Figure:
     figure.set_layout_engine("constrained")
     grid = figure.subplots(len(report.models), across, squeeze=False)
     for row, letter, model in zip(grid, _letters(len(grid)), report.models, strict=True):
-        for panel in row[len(model.maps) :]:
+        used, unused = row[: len(model.maps)], row[len(model.maps) :]
+        for panel in unused:
             panel.set_axis_off()
-        for panel, x in zip(row, model.maps, strict=False):
+        for panel, x in zip(used, model.maps, strict=True):
             _panel(panel, x, report)
         row[0].set_ylabel(f"({letter}) {model.name}\nlistener, s", fontsize=8)
     for panel in grid[-1]:
@@ -148,9 +149,4 @@ def write_reports(report: Maps, folder: Path) -> list[Path]:
 
     Raises: UsageError: matplotlib is not installed; OSError.
     """
-    contents = {
-        "json": to_json("attention", to_values(report)).encode(),
-        "md": f"{to_markdown(report)}\n".encode(),
-        "png": picture_bytes(draw(report), "png"),
-    }
-    return write_reports_as(folder, "attention", contents)
+    return write_study(folder, "attention", to_values(report), to_markdown(report), draw(report))

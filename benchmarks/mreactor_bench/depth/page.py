@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from mreactor_bench.depth.study import MORE_IS_BETTER, PAPER_BEST, PAPER_RANGES, Depths
-from mreactor_bench.pictures import picture_bytes
-from mreactor_bench.report import table, to_json, write_reports_as
+from mreactor_bench.pictures import write_study
+from mreactor_bench.report import table
 from mreactor_bench.solvers.rule import MEASURES
 
 if TYPE_CHECKING:
@@ -107,9 +107,4 @@ def write_reports(report: Depths, folder: Path) -> list[Path]:
 
     Raises: UsageError: matplotlib is not installed; OSError.
     """
-    contents = {
-        "json": to_json("depth", to_values(report)).encode(),
-        "md": f"{to_markdown(report)}\n".encode(),
-        "png": picture_bytes(draw(report), "png"),
-    }
-    return write_reports_as(folder, "depth", contents)
+    return write_study(folder, "depth", to_values(report), to_markdown(report), draw(report))
