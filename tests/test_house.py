@@ -1,8 +1,9 @@
-"""The rules of size, files of at most 300 lines and functions of at most 60; what is installed."""
+"""The rules of size, files of at most 300 lines and functions of at most 60; names; packages."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -70,3 +71,9 @@ def test_every_package_is_installed():
         for path in (ROOT / package).rglob("__init__.py")
     ]
     assert sorted(listed) == sorted(folders)
+
+
+def test_names_of_test_files_are_unique():
+    """Pytest imports each test file by its bare name; of two it refuses one."""
+    count = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in count.items() if times > 1] == []

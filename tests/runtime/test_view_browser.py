@@ -222,6 +222,18 @@ def test_five_thousand_clips_are_there_in_two_seconds(browser, pages, tmp_path):
     page.close()
 
 
+def test_a_clip_of_ten_minutes_opens_and_plays_from_its_end(open_page, tmp_path):
+    minutes = 10
+    write_run(tmp_path / "out", {"long": waving(10, minutes * 60 * 25)})
+    write_view(tmp_path / "out")
+    page = open_page(tmp_path / "out" / "view" / "clips" / "long.html")
+    page.evaluate(f"mreactor.page.seek({minutes * 60 - 2})")
+    wait_for_time(page, minutes * 60 - 2)
+    page.keyboard.press("Space")
+    until(page, f"mreactor.page.clock.time > {minutes * 60 - 1.5}")
+    assert page.evaluate("mreactor.page.clip.reactions") == 10
+
+
 def test_a_sound_that_is_gone_is_said_and_the_heads_still_move(browser, pages, tmp_path):
     shutil.copytree(pages, tmp_path / "view")
     page = browser.new_page()
