@@ -18,7 +18,7 @@ from mreactor_ref.features.encoded import read_encoded
 from mreactor_ref.features.face import Face
 from mreactor_ref.features.grid import at_times, frame_centres
 from mreactor_ref.features.language import language_note
-from mreactor_ref.features.sound import read_sound
+from mreactor_ref.features.sound import Sound, read_sound
 from mreactor_ref.features.words import Transcript, read_words
 from mreactor_ref.signals import Array, SpeakerClip
 
@@ -141,6 +141,7 @@ class FeatureReader:
         device: where encoders that are neural networks run; streams are on the CPU in any case.
         strict: a file that cannot be read, or does not fit the others, is the clip's error; else
             the clip goes without it, and a line says so.
+        read_sound: decodes a sound, or that of a video.
         video_face: reads the face of a video, for clips that have no file of a face; None leaves
             such clips without a face.
         transcriber: finds the words of a sound, for clips that have no file of words; None leaves
@@ -153,11 +154,13 @@ class FeatureReader:
         device: torch.device | str = "cpu",
         *,
         strict: bool = False,
+        read_sound: Callable[[Path], Sound] = read_sound,
         video_face: Callable[[Path], Face] | None = None,
         transcriber: Callable[[Array], Transcript] | None = None,
     ):
         self.config, self._device = config, device
-        self._strict, self._video_face, self._transcriber = strict, video_face, transcriber
+        self._strict, self._read_sound = strict, read_sound
+        self._video_face, self._transcriber = video_face, transcriber
         self._sound: SoundEncoder | None = None
         self._words: WordsEncoder | None = None
 
@@ -177,7 +180,9 @@ class FeatureReader:
         fps, rate = self.config.fps, files.face_fps or self.config.fps
         streams = Streams(self._strict, list(files.notes))
         encoded = self._encoded(files)
-        sound = None if encoded is not None else streams.read("sound", read_sound, files.sound)
+        sound = (
+            None if encoded is not None else streams.read("sound", self._read_sound, files.sound)
+        )
         faces = streams.read_faces(files, self._video_face)
         duration = None if sound is None else sound.seconds
         if encoded is not None:

@@ -149,7 +149,11 @@ class Job:
         )
         most = max(LEAST_WINDOW, 2 * batches.largest)
         try:
-            with self._reads(clips, read, most) as reads, Writer(options.overlap) as writer:
+            with (
+                read,
+                self._reads(clips, read, most) as reads,
+                Writer(options.overlap) as writer,
+            ):
                 for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
                     self._window(window, batches, writer)
             self.results.check()  # of what was written last
