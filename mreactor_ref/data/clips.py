@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from mreactor_ref.data.grouping import LONE_TEXT, BadClip, ClipFiles, group, lin
 from mreactor_ref.data.inputs import Ignored, Inputs, listed, look_through
 from mreactor_ref.data.layout import AUDIO, FACE, KNOWN, VIDEO, WORDS
 from mreactor_ref.data.streams import Streams
-from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.errors import ClipError, MReactorError, UsageError
+from mreactor_ref.features.container import LONGEST, LONGEST_SECONDS
 from mreactor_ref.features.encoded import read_encoded
 from mreactor_ref.features.face import Face
 from mreactor_ref.features.grid import at_times, frame_centres
@@ -36,11 +38,13 @@ class Found:
         clips: sorted by id.
         ignored: files that belong to no clip; those beside a clip are the clip's own.
         empty: folders that were given and hold no clip.
+        folders: all that were given, and those of files.
     """
 
     clips: tuple[ClipFiles | BadClip, ...]
     ignored: tuple[Ignored, ...] = ()
     empty: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,7 +79,8 @@ def find_clips(inputs: Inputs) -> Found:
     clips: list[tuple[Path, ClipFiles]] = []
     ignored: dict[Path, Ignored] = {}
     empty: list[Path] = []
-    for folder in look_through(inputs):
+    folders = look_through(inputs)
+    for folder in folders:
         grouped, others = group(folder)
         if folder.named is not None:
             grouped, others = _of_named(folder.named, grouped, others)
@@ -85,7 +90,29 @@ def find_clips(inputs: Inputs) -> Found:
     if not clips:
         raise _no_clips(inputs, list(ignored.values()))
     others = tuple(ignored[path] for path in sorted(ignored))
-    return Found(tuple(_unique(clips)), others, tuple(empty))
+    looked = tuple(folder.path for folder in folders)
+    return Found(tuple(_unique(clips)), others, tuple(empty), looked)
+
+
+def check_there(folders: Iterable[Path], files: ClipFiles | BadClip) -> None:
+    """Find out whether a clip cannot be read because the input as a whole has gone.
+
+    Args: folders: of the input. files: of the clip.
+    Raises: MReactorError where the clip has no file any more, and a folder nothing at all.
+    """
+    if isinstance(files, BadClip) or any(path.exists() for path in files.paths):
+        return
+    for folder in folders:
+        try:
+            gone = not any(True for _ in os.scandir(folder))
+        except OSError:
+            gone = True
+        if gone:
+            raise MReactorError(
+                "the input has gone, or is empty now",
+                folder,
+                "bring it back and run it again: what is done is kept",
+            )
 
 
 def _of_named(
@@ -174,7 +201,7 @@ class FeatureReader:
             The clip, and one line for each thing that was handled but should be known.
 
         Raises:
-            ClipError: no file can be read (if strict, one cannot), or no frame.
+            ClipError: no file can be read (if strict, one cannot), no frame, or too many.
             UsageError: an encoder cannot be loaded, or is not of the model's width.
         """
         fps, rate = self.config.fps, files.face_fps or self.config.fps
@@ -183,10 +210,10 @@ class FeatureReader:
         sound = (
             None if encoded is not None else streams.read("sound", self._read_sound, files.sound)
         )
-        faces = streams.read_faces(files, self._video_face)
         duration = None if sound is None else sound.seconds
         if encoded is not None:
             duration = len(encoded) / rate
+        faces = streams.read_faces(files, self._video_face, duration)
         if duration is None and faces:
             duration = _face_duration(faces[0][1], fps, streams.warnings)
         transcript = streams.read("words", lambda path: read_words(path, duration), files.words)
@@ -202,6 +229,9 @@ class FeatureReader:
             raise streams.error or ClipError(
                 f"lasts {duration:.3f} s, less than a frame at {fps:g} fps", files.id, "remove it"
             )
+        if duration > LONGEST_SECONDS:
+            problem = f"lasts {duration / 3600:.1f} hours, more than the {LONGEST} that are read"
+            raise ClipError(problem, files.id, "cut it into several clips")
         face = streams.merge(faces, fps, frames, duration)
         if streams.error and all(
             stream is None

@@ -16,6 +16,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
 from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
+from mreactor_ref.errors import ClipError
 from mreactor_ref.features.decoder import Decoder
 from mreactor_ref.features.video import open_face_reader, read_video_face
 from mreactor_ref.features.video.table import as_table
@@ -125,6 +126,8 @@ class ClipReader:
                 raise files.error
             with listening(partial(self._reached, files.id)), self._stream():
                 clip, warnings = self._features().read(files)
+            if state_of(files) != state:
+                raise ClipError("its files changed while they were read", fix="run it again")
             table = self._face_table(files, clip)
             with self._asking:
                 priors = self._priors(clip)
