@@ -66,8 +66,8 @@ from pathlib import Path
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.job import run_job
 
-clips, output, cache = map(Path, sys.argv[1:])
-ALLOWED = (str(output), str(cache), os.devnull)
+clips, output, cache, temporary = map(Path, sys.argv[1:])
+ALLOWED = (str(output), str(cache), str(temporary), os.devnull)
 STARTS = ("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "pty.spawn")
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate")
 seen = []
@@ -103,8 +103,9 @@ def test_a_run_opens_no_socket_and_starts_and_writes_nothing_else(tmp_path):
     write_clips(tmp_path / "clips", ("a", "b"), 1.0)
     write_faces(tmp_path / "clips", {"c": 30})
     (tmp_path / "clips" / "bad.wav").write_text("http://127.0.0.1/a.wav")
-    (tmp_path / "out").mkdir()
-    folders = [str(tmp_path / name) for name in ("clips", "out", "cache")]
+    for name in ("out", "temporary"):
+        (tmp_path / name).mkdir()
+    folders = [str(tmp_path / name) for name in ("clips", "out", "cache", "temporary")]
     done = subprocess.run(
         [sys.executable, "-c", AUDITED, *folders],
         env=os.environ
@@ -112,6 +113,7 @@ def test_a_run_opens_no_socket_and_starts_and_writes_nothing_else(tmp_path):
             "PYTHONPATH": os.pathsep.join(sys.path),
             "PYTHONDONTWRITEBYTECODE": "1",
             CACHE_VARIABLE: folders[2],
+            "TMPDIR": folders[3],
         },
         capture_output=True,
         text=True,
@@ -119,3 +121,5 @@ def test_a_run_opens_no_socket_and_starts_and_writes_nothing_else(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+    # the model that tells languages unpacks itself into a file without a name
+    assert not list((tmp_path / "temporary").iterdir())
