@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from mreactor_ref.data.grouping import LONE_TEXT, BadClip, ClipFiles, group, lin
 from mreactor_ref.data.inputs import Ignored, Inputs, listed, look_through
 from mreactor_ref.data.layout import AUDIO, FACE, KNOWN, VIDEO, WORDS
 from mreactor_ref.data.streams import Streams
-from mreactor_ref.errors import ClipError, MReactorError, UsageError
+from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.container import LONGEST, LONGEST_SECONDS
 from mreactor_ref.features.encoded import read_encoded
 from mreactor_ref.features.face import Face
@@ -92,27 +91,6 @@ def find_clips(inputs: Inputs) -> Found:
     others = tuple(ignored[path] for path in sorted(ignored))
     looked = tuple(folder.path for folder in folders)
     return Found(tuple(_unique(clips)), others, tuple(empty), looked)
-
-
-def check_there(folders: Iterable[Path], files: ClipFiles | BadClip) -> None:
-    """Find out whether a clip cannot be read because the input as a whole has gone.
-
-    Args: folders: of the input. files: of the clip.
-    Raises: MReactorError where the clip has no file any more, and a folder nothing at all.
-    """
-    if isinstance(files, BadClip) or any(path.exists() for path in files.paths):
-        return
-    for folder in folders:
-        try:
-            gone = not any(True for _ in os.scandir(folder))
-        except OSError:
-            gone = True
-        if gone:
-            raise MReactorError(
-                "the input has gone, or is empty now",
-                folder,
-                "bring it back and run it again: what is done is kept",
-            )
 
 
 def _of_named(
@@ -225,13 +203,8 @@ class FeatureReader:
         if duration is None:
             duration = transcript.end if transcript else 0.0
         frames = round(duration * fps)
-        if frames < 1:
-            raise streams.error or ClipError(
-                f"lasts {duration:.3f} s, less than a frame at {fps:g} fps", files.id, "remove it"
-            )
-        if duration > LONGEST_SECONDS:
-            problem = f"lasts {duration / 3600:.1f} hours, more than the {LONGEST} that are read"
-            raise ClipError(problem, files.id, "cut it into several clips")
+        if problem := _length_problem(files.id, duration, fps):
+            raise problem if frames else streams.error or problem
         face = streams.merge(faces, fps, frames, duration)
         if streams.error and all(
             stream is None
@@ -286,6 +259,17 @@ def _check_width(kind: str, found: int, wanted: int) -> None:
             f"the {kind} encoder gives {found} numbers a frame, the model takes {wanted}",
             fix="name the encoder that the model was trained with",
         )
+
+
+def _length_problem(clip_id: str, duration: float, fps: float) -> ClipError | None:
+    """Why no clip can be so long, in seconds."""
+    if round(duration * fps) < 1:
+        problem = f"lasts {duration:.3f} s, less than a frame at {fps:g} fps"
+        return ClipError(problem, clip_id, "remove it")
+    if duration > LONGEST_SECONDS:
+        problem = f"lasts {duration / 3600:.1f} hours, more than the {LONGEST} that are read"
+        return ClipError(problem, clip_id, "cut it into several clips")
+    return None
 
 
 def _face_duration(face: Face, fps: float, warnings: list[str]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,7 @@ from mreactor_ref.data.layout import (
     VIEW_DATA,
     is_result,
 )
-from mreactor_ref.errors import UsageError
+from mreactor_ref.errors import MReactorError, UsageError
 
 RESULT = "it is a result of a run"
 # Folders without end, whose files are no files.
@@ -77,6 +77,24 @@ def look_through(inputs: Sequence[str | Path]) -> list[Folder]:
     for folder in folders.values():
         _fill(folder)
     return list(folders.values())
+
+
+def check_there(folders: Iterable[Path], files: Iterable[Path]) -> None:
+    """Find out whether a clip cannot be read because the input as a whole has gone.
+
+    Args: folders: of the input. files: of the clip.
+    Raises: MReactorError where the clip has no file any more, and a folder nothing at all.
+    """
+    if any(path.exists() for path in files):
+        return
+    for folder in folders:
+        try:
+            gone = not any(True for _ in os.scandir(folder))
+        except OSError:
+            gone = True
+        if gone:
+            fix = "bring it back and run it again: what is done is kept"
+            raise MReactorError("the input has gone, or is empty now", folder, fix)
 
 
 def _matches(given: str | Path) -> list[Path]:

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
-from mreactor_ref.data.clips import BadClip, ClipFiles, check_there, find_clips
-from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.inputs import Inputs, check_there
 from mreactor_ref.data.reading import check_faces, open_hearing
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
@@ -189,7 +189,8 @@ class Job:
         for read in window:
             self.ledger.spent(DECODE, read.seconds)
             if isinstance(read, Unread):
-                check_there(self.found.folders, read.files)
+                if isinstance(read.files, ClipFiles):
+                    check_there(self.found.folders, read.files.paths)
                 self.results.failed(read, read.error, DECODE, read.seconds)
                 self.results.check()
             else:
