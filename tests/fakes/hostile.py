@@ -21,7 +21,7 @@ Write = Callable[[Path, str], object]
 SPARSE = 3 << 30  # bytes that take no room on the disk
 HEADER = ",".join(ATTRIBUTE_NAMES) + "\n"
 ROW = ",".join(["0"] * len(ATTRIBUTE_NAMES)) + "\n"
-CUE = "1\n00:00:00,000 --> 00:50:00,000\nhello\n\n2\n00:50:00,000 --> 01:40:00,000\nyou\n"
+CUE = "1\n00:00:00,500 --> 00:50:00,500\nhello\n\n2\n00:50:00,500 --> 01:40:00,500\nyou\n"
 
 
 def content(suffix: str, data: bytes | str | Callable[[], bytes]) -> Write:
