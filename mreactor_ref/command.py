@@ -26,8 +26,8 @@ QUIET_SECONDS = 30.0  # between lines of progress where there is no terminal for
 def one_line_errors(debug: bool = False) -> Generator[None]:
     """Turn an exception of the block into one line on stderr and an exit code.
 
-    An `MReactorError` ends with its own exit code, Ctrl-C with 130, anything else with 1. The
-    traceback is shown only with `debug`. Click's own exceptions pass through.
+    An `MReactorError` ends with its own exit code, Ctrl-C with 130, SIGTERM with 143, anything else
+    with 1. The traceback is shown only with `debug`. Click's own exceptions pass through.
 
     Raises:
         click.exceptions.Exit: always, in place of the exception that was caught.
@@ -36,9 +36,10 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
         yield
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         click.echo("Interrupted", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        raise click.exceptions.Exit(code) from None
     except Exception as error:
         if debug:
             traceback.print_exc()

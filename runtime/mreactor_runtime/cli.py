@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from mreactor_ref.command import INTERRUPTED, TERMINATED, Terminated, one_line_e
 from mreactor_ref.data.reading import ReadOptions, reading_options
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.files import check_writable
-from mreactor_ref.printable import printable
 from mreactor_ref.schedule import Solver
 from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
 from mreactor_runtime.forms import SUFFIXES, named_formats
@@ -38,8 +36,7 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 
 
 def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
-    """A number as such; a share is checked by `Options`."""
-    return int(value) if value is not None and value.isdecimal() else value
+    return int(value) if value is not None and value.isdecimal() else value  # or a share
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -210,21 +207,18 @@ def main(
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
     seen = ""
-    with one_line_errors(debug):
+    with one_line_errors(debug), orderly_end():
         from rich.console import Console
 
         from mreactor_ref.data.clips import find_clips
         from mreactor_runtime.run.devices import run_on_devices
         from mreactor_runtime.run.dry_run import print_clips
         from mreactor_runtime.run.job import Options, run_job
-        from mreactor_runtime.run.names import check_names
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
         if dry_run:
-            found = find_clips(inputs)
-            named = replace(found, clips=check_names(found.clips, output))
-            print_clips(named, reading, Console())
+            print_clips(find_clips(inputs), output, reading, Console())
             return
         formats = named_formats(output_format)
         options = Options(
@@ -243,19 +237,16 @@ def main(
             open_run, model, engine, dtype, sampling, recovery, plot, formats, explain_priors
         )
         try:
-            with orderly_end():
-                if devices is not None:
-                    names = [name.strip() for name in devices.split(",") if name.strip()]
-                    with shown_progress(quiet) as progress:
-                        summary = run_on_devices(
-                            inputs, output, names, opens, options, progress, threads
-                        )
-                else:
-                    reactor, extras, explain = opens(device, threads)
-                    with shown_progress(quiet) as progress:
-                        summary = run_job(
-                            inputs, output, reactor, options, progress, extras, explain
-                        )
+            if devices is not None:
+                names = [name.strip() for name in devices.split(",") if name.strip()]
+                with shown_progress(quiet) as progress:
+                    summary = run_on_devices(
+                        inputs, output, names, opens, options, progress, threads
+                    )
+            else:
+                reactor, extras, explain = opens(device, threads)
+                with shown_progress(quiet) as progress:
+                    summary = run_job(inputs, output, reactor, options, progress, extras, explain)
         except KeyboardInterrupt as stop:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
@@ -264,7 +255,7 @@ def main(
 
             seen = f"; to see them open {write_view(output, inputs=inputs).index}"
     if not quiet:
-        click.echo(last_line(summary) + printable(seen))
+        click.echo(last_line(summary) + seen)
     if summary.stopped:
         raise click.exceptions.Exit(TOO_MANY_FAILED)
     if summary.failed:

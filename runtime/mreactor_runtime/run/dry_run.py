@@ -11,23 +11,28 @@ from rich.table import Table
 from mreactor_ref.data.clips import BadClip, ClipFiles, Found
 from mreactor_ref.data.reading import ReadOptions
 from mreactor_ref.printable import printable
+from mreactor_runtime.run.names import check_names
 
 NONE = "[dim]-[/dim]"
 
 
-def print_clips(found: Found, options: ReadOptions, console: Console) -> None:
-    """A row a clip with the files of its streams, then a line for each reason to leave a file."""
+def print_clips(found: Found, output: Path, options: ReadOptions, console: Console) -> None:
+    """A row a clip with the files of its streams, then a line for each reason to leave a file.
+
+    Args: output: of the run, whose names the clips' own must fit.
+    """
+    clips = check_names(found.clips, output)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("clip", "sound", "words", "face", "beside it, not read"):
         table.add_column(column, overflow="fold")
-    for clip in found.clips:
+    for clip in clips:
         table.add_row(*_cells(clip, options))
     console.print(table)
     for note in found.notes:
         console.print(_text(f"Note: {note}"))
-    missing = [clip for clip in found.clips if isinstance(clip, ClipFiles) and clip.missing]
-    bad = sum(isinstance(clip, BadClip) for clip in found.clips)
-    count = len(found.clips)
+    missing = [clip for clip in clips if isinstance(clip, ClipFiles) and clip.missing]
+    bad = sum(isinstance(clip, BadClip) for clip in clips)
+    count = len(clips)
     console.print(
         f"{count} clip{'s' * (count != 1)}; {len(missing)} without a stream, {bad} cannot be done. "
         "Nothing was read or written."

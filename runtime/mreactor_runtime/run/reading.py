@@ -79,8 +79,8 @@ class ClipReader:
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
     there too, so that a large one on a core does not keep the sampler waiting; each thread has a
     stream of its own there, which goes before the sampler's, so that a short encoder does not wait
-    for the graphs of whole clips. Sound and video are decoded in a process beside each thread, where
-    a broken file breaks nothing else.
+    for the graphs of whole clips. Sound and video are decoded in a process beside each thread,
+    where a broken file breaks nothing else.
 
     Args:
         source: of the priors. sampling: how many reactions need some, and the seed.
