@@ -86,6 +86,8 @@ class Decoder:
             while "end" not in (answer := self._answer(process, path)):
                 pixels = np.empty(answer["shape"], np.uint8)
                 self._fill(process, path, pixels)
+                if answer["at"]:
+                    reached(*answer["at"])
                 yield Frame(answer["time"], pixels)
 
     @contextmanager

@@ -33,6 +33,7 @@ class _Answers:
     def __init__(self, pipe: Connection):
         self._pipe = pipe
         self._latest = 0.0
+        self.place: tuple[str, float] | None = None  # the stage, and how far it is
 
     def say(self, **answer: Any) -> None:
         self._pipe.send_bytes(json.dumps(answer).encode())
@@ -42,6 +43,7 @@ class _Answers:
             self._pipe.send_bytes(memoryview(values).cast("B"))
 
     def reached(self, stage: str, part: float) -> None:
+        self.place = stage, part
         if time.monotonic() - self._latest >= SIGN_SECONDS:
             self._latest = time.monotonic()
             self.say(reached=[stage, part])
@@ -49,6 +51,7 @@ class _Answers:
 
 def answer(what: str, path: Path, answers: _Answers) -> None:
     """Decode one file."""
+    answers.place = None
     try:
         with listening(answers.reached):
             if what == "sound":
@@ -57,7 +60,8 @@ def answer(what: str, path: Path, answers: _Answers) -> None:
                 answers.numbers(sound.wave)
             else:
                 for frame in read_frames(path):
-                    answers.say(time=float(frame.time), shape=frame.pixels.shape)
+                    at = answers.place
+                    answers.say(time=float(frame.time), shape=frame.pixels.shape, at=at)
                     answers.numbers(frame.pixels)
                 answers.say(end=True)
     except ClipError as error:

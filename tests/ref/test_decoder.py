@@ -49,9 +49,12 @@ def test_a_sound_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 def test_a_video_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [wall(), head(), wall()], [0, 40, 80])
-    with Decoder() as decoder:
+    parts: dict[str, list[float]] = {"apart": [], "here": []}
+    with Decoder() as decoder, listening(lambda _, part: parts["apart"].append(part)):
         frames = list(decoder.read_frames(path))
-    expected = list(read_frames(path))
+    with listening(lambda _, part: parts["here"].append(part)):
+        expected = list(read_frames(path))
+    assert sorted(set(parts["apart"])) == parts["here"]  # how far it is, is told frame by frame
     assert [frame.time for frame in frames] == [frame.time for frame in expected]
     for frame, other in zip(frames, expected, strict=True):
         np.testing.assert_array_equal(frame.pixels, other.pixels)
