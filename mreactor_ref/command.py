@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -13,9 +15,10 @@ from pathlib import Path
 import click
 
 from mreactor_ref.errors import MReactorError
+from mreactor_ref.printable import printable
 
 UNEXPECTED = 1  # exit code of a failure that nobody foresaw
-INTERRUPTED = 130  # of Ctrl-C, as shells have it
+INTERRUPTED, TERMINATED = 130, 143  # of Ctrl-C and of SIGTERM, as shells have it
 QUIET_SECONDS = 30.0  # between lines of progress where there is no terminal for a bar
 
 
@@ -23,8 +26,8 @@ QUIET_SECONDS = 30.0  # between lines of progress where there is no terminal for
 def one_line_errors(debug: bool = False) -> Generator[None]:
     """Turn an exception of the block into one line on stderr and an exit code.
 
-    An `MReactorError` ends with its own exit code, Ctrl-C with 130, anything else with 1. The
-    traceback is shown only with `debug`. Click's own exceptions pass through.
+    An `MReactorError` ends with its own exit code, Ctrl-C with 130, SIGTERM with 143, anything else
+    with 1. The traceback is shown only with `debug`. Click's own exceptions pass through.
 
     Raises:
         click.exceptions.Exit: always, in place of the exception that was caught.
@@ -33,9 +36,10 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
         yield
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         click.echo("Interrupted", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        raise click.exceptions.Exit(code) from None
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -44,9 +48,43 @@ def one_line_errors(debug: bool = False) -> Generator[None]:
         if not expected:
             hint = "" if debug else " (run again with --debug to see where)"
             text = f"{type(error).__name__}: {text}{hint}"
-        click.echo(f"Error: {text}", err=True)
+        click.echo(f"Error: {printable(text)}", err=True)
         code = error.exit_code if isinstance(error, MReactorError) else UNEXPECTED
         raise click.exceptions.Exit(code) from error
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the process ends in order, as with Ctrl-C."""
+
+
+@contextmanager
+def orderly_end() -> Generator[None]:
+    """Within the block SIGTERM raises `Terminated`, as Ctrl-C raises KeyboardInterrupt.
+
+    An error that comes after one of them is taken for it: a library that is interrupted in the
+    midst of its work may say that a file is damaged.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stops: list[type[KeyboardInterrupt]] = []
+
+    def stop(number: int, _: object) -> None:
+        stops.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise stops[0]
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except Exception as error:
+        if stops:
+            raise stops[0] from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -66,9 +104,9 @@ def progress_bar() -> Generator[Callable[[str, int, int], None]]:
 
         def report(what: str, done: int, of: int) -> None:
             if not console.is_terminal:
-                say(f"{what}: {done} of {of}")
+                say(printable(f"{what}: {done} of {of}"))
             if what not in tasks:
-                tasks[what] = progress.add_task(what, total=of)
+                tasks[what] = progress.add_task(printable(what), total=of)
             progress.update(tasks[what], completed=done)
 
         yield report

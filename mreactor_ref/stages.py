@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-FACE, WORDS, SAMPLING = "face", "words", "sampling"
+SOUND, FACE, WORDS, SAMPLING = "sound", "face", "words", "sampling"
 
 # Called with the stage and the part of it that is done, from 0 to 1; often, so it must be quick.
 Listener = Callable[[str, float], None]

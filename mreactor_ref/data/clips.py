@@ -14,11 +14,12 @@ from mreactor_ref.data.inputs import Ignored, Inputs, listed, look_through
 from mreactor_ref.data.layout import AUDIO, FACE, KNOWN, VIDEO, WORDS
 from mreactor_ref.data.streams import Streams
 from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.features.container import LONGEST, LONGEST_SECONDS
 from mreactor_ref.features.encoded import read_encoded
 from mreactor_ref.features.face import Face
 from mreactor_ref.features.grid import at_times, frame_centres
 from mreactor_ref.features.language import language_note
-from mreactor_ref.features.sound import read_sound
+from mreactor_ref.features.sound import Sound, read_sound
 from mreactor_ref.features.words import Transcript, read_words
 from mreactor_ref.signals import Array, SpeakerClip
 
@@ -36,11 +37,13 @@ class Found:
         clips: sorted by id.
         ignored: files that belong to no clip; those beside a clip are the clip's own.
         empty: folders that were given and hold no clip.
+        folders: all that were given, and those of files.
     """
 
     clips: tuple[ClipFiles | BadClip, ...]
     ignored: tuple[Ignored, ...] = ()
     empty: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,7 +78,8 @@ def find_clips(inputs: Inputs) -> Found:
     clips: list[tuple[Path, ClipFiles]] = []
     ignored: dict[Path, Ignored] = {}
     empty: list[Path] = []
-    for folder in look_through(inputs):
+    folders = look_through(inputs)
+    for folder in folders:
         grouped, others = group(folder)
         if folder.named is not None:
             grouped, others = _of_named(folder.named, grouped, others)
@@ -85,7 +89,8 @@ def find_clips(inputs: Inputs) -> Found:
     if not clips:
         raise _no_clips(inputs, list(ignored.values()))
     others = tuple(ignored[path] for path in sorted(ignored))
-    return Found(tuple(_unique(clips)), others, tuple(empty))
+    looked = tuple(folder.path for folder in folders)
+    return Found(tuple(_unique(clips)), others, tuple(empty), looked)
 
 
 def _of_named(
@@ -142,6 +147,7 @@ class FeatureReader:
         device: where encoders that are neural networks run; streams are on the CPU in any case.
         strict: a file that cannot be read, or does not fit the others, is the clip's error; else
             the clip goes without it, and a line says so.
+        read_sound: decodes a sound, or that of a video.
         video_face: reads the face of a video, for clips that have no file of a face; None leaves
             such clips without a face.
         transcriber: finds the words of a sound, for clips that have no file of words; None leaves
@@ -154,11 +160,13 @@ class FeatureReader:
         device: torch.device | str = "cpu",
         *,
         strict: bool = False,
+        read_sound: Callable[[Path], Sound] = read_sound,
         video_face: Callable[[Path], Face] | None = None,
         transcriber: Callable[[Array], Transcript] | None = None,
     ):
         self.config, self._device = config, device
-        self._strict, self._video_face, self._transcriber = strict, video_face, transcriber
+        self._strict, self._read_sound = strict, read_sound
+        self._video_face, self._transcriber = video_face, transcriber
         self._sound: SoundEncoder | None = None
         self._words: WordsEncoder | None = None
 
@@ -172,17 +180,19 @@ class FeatureReader:
             The clip, and one line for each thing that was handled but should be known.
 
         Raises:
-            ClipError: no file can be read (if strict, one cannot), or no frame.
+            ClipError: no file can be read (if strict, one cannot), no frame, or too many.
             UsageError: an encoder cannot be loaded, or is not of the model's width.
         """
         fps, rate = self.config.fps, files.face_fps or self.config.fps
         streams = Streams(self._strict, list(files.notes))
         encoded = self._encoded(files)
-        sound = None if encoded is not None else streams.read("sound", read_sound, files.sound)
-        faces = streams.read_faces(files, self._video_face)
+        sound = (
+            None if encoded is not None else streams.read("sound", self._read_sound, files.sound)
+        )
         duration = None if sound is None else sound.seconds
         if encoded is not None:
             duration = len(encoded) / rate
+        faces = streams.read_faces(files, self._video_face, duration)
         if duration is None and faces:
             duration = _face_duration(faces[0][1], fps, streams.warnings)
         transcript = streams.read("words", lambda path: read_words(path, duration), files.words)
@@ -194,10 +204,8 @@ class FeatureReader:
         if duration is None:
             duration = transcript.end if transcript else 0.0
         frames = round(duration * fps)
-        if frames < 1:
-            raise streams.error or ClipError(
-                f"lasts {duration:.3f} s, less than a frame at {fps:g} fps", files.id, "remove it"
-            )
+        if problem := _length_problem(files.id, duration, fps):
+            raise problem if frames else streams.error or problem
         face = streams.merge(faces, fps, frames, duration)
         if streams.error and all(
             stream is None
@@ -252,6 +260,17 @@ def _check_width(kind: str, found: int, wanted: int) -> None:
             f"the {kind} encoder gives {found} numbers a frame, the model takes {wanted}",
             fix="name the encoder that the model was trained with",
         )
+
+
+def _length_problem(clip_id: str, duration: float, fps: float) -> ClipError | None:
+    """Why no clip can be so long, in seconds."""
+    if round(duration * fps) < 1:
+        problem = f"lasts {duration:.3f} s, less than a frame at {fps:g} fps"
+        return ClipError(problem, clip_id, "remove it")
+    if duration > LONGEST_SECONDS:
+        problem = f"lasts {duration / 3600:.1f} hours, more than the {LONGEST} that are read"
+        return ClipError(problem, clip_id, "cut it into several clips")
+    return None
 
 
 def _face_duration(face: Face, fps: float, warnings: list[str]) -> float:

@@ -10,8 +10,8 @@ from mreactor_ref.errors import ClipError
 from mreactor_ref.features.faces.npy import open_rows
 from mreactor_ref.features.faces.table import read_names
 from mreactor_ref.features.faces.tools import is_face
+from mreactor_ref.features.transcripts.text_file import MAX_BYTES
 
-MAX_JSON = 64 << 20  # bytes; a larger file is read as a clip, and refused there
 MOST_LOOKED = 5_000  # values of a json file
 # Every known form of a transcript has an object with one of each.
 TEXTS = frozenset(("word", "text", "content", "transcript", "punctuated_word", "alternatives"))
@@ -49,8 +49,8 @@ def why_no_clip(path: Path) -> str | None:
 def is_transcript(path: Path) -> bool:
     """Whether a json file holds a transcript, or is damaged: an object with a text and a time."""
     try:
-        if path.stat().st_size > MAX_JSON:
-            return True
+        if path.stat().st_size > MAX_BYTES:
+            return True  # it is read as a clip, and refused there
         data = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return True  # also several documents one after the other

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +18,11 @@ from mreactor_ref.data.layout import (
     VIEW_DATA,
     is_result,
 )
-from mreactor_ref.errors import UsageError
+from mreactor_ref.errors import MReactorError, UsageError
 
 RESULT = "it is a result of a run"
+# Folders without end, whose files are no files.
+SYSTEM = ("/proc", "/sys", "/dev")
 
 # Folders, files, and patterns such as `talks/*.wav`.
 Inputs = str | Path | Sequence[str | Path]
@@ -77,6 +79,24 @@ def look_through(inputs: Sequence[str | Path]) -> list[Folder]:
     return list(folders.values())
 
 
+def check_there(folders: Iterable[Path], files: Iterable[Path]) -> None:
+    """Find out whether a clip cannot be read because the input as a whole has gone.
+
+    Args: folders: of the input. files: of the clip.
+    Raises: MReactorError where the clip has no file any more, and a folder nothing at all.
+    """
+    if any(path.exists() for path in files):
+        return
+    for folder in folders:
+        try:
+            gone = not any(True for _ in os.scandir(folder))
+        except OSError:
+            gone = True
+        if gone:
+            fix = "bring it back and run it again: what is done is kept"
+            raise MReactorError("the input has gone, or is empty now", folder, fix)
+
+
 def _matches(given: str | Path) -> list[Path]:
     path = Path(given)
     if path.exists():
@@ -92,7 +112,7 @@ def _matches(given: str | Path) -> list[Path]:
 
 
 def _fill(folder: Folder) -> None:
-    files = _walk(folder.path) if folder.named is None else _beside(folder.path)
+    files = _walk(folder) if folder.named is None else _beside(folder.path)
     for path in files:
         if not stat.S_ISREG(_mode(path)):
             folder.ignored.append(Ignored(path, "it is no file that can be read"))
@@ -104,23 +124,40 @@ def _fill(folder: Folder) -> None:
 
 
 def _mode(path: Path) -> int:
+    if path.is_symlink() and _is_system(os.path.realpath(path)):
+        return 0
     try:
         return path.stat().st_mode
     except OSError:  # a link to nothing
         return 0
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files in depth without the hidden ones; folders that are links count, once."""
+def _walk(folder: Folder) -> Iterator[Path]:
+    """Files in depth without the hidden ones; folders that are links count, once.
+
+    Links that lead to the system's folders, or to one above the input, are not followed.
+    """
     seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    top = os.path.realpath(folder.path)
+    for root, folders, names in os.walk(folder.path, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen:
+        why = "it leads to the system's own files" if _is_system(real) else None
+        if real != top and os.path.commonpath((real, top)) == real:
+            why = "it leads to a folder above the input"
+        if why:
+            folder.ignored.append(Ignored(Path(root), why))
+        if why or real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_system(real: str) -> bool:
+    return real.startswith(SYSTEM) and any(
+        os.path.commonpath((real, system)) == system for system in SYSTEM
+    )
 
 
 def _beside(folder: Path) -> Iterator[Path]:

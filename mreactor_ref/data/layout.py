@@ -49,7 +49,7 @@ TAGS = frozenset(
 MOST_TAGS = 2  # `a.en.forced.srt`
 
 # What a run leaves in its output folder.
-RUN_FILES = re.compile(r"run(?:-\d+-of-\d+)?\.json|manifest(?:-\d+-of-\d+)?\.jsonl")
+RUN_FILES = re.compile(r"run(?:-\d+-of-\d+)?\.json|(?:manifest|errors)(?:-\d+-of-\d+)?\.jsonl")
 RUN_PAIR = ("run", "manifest")  # a folder with both is the output of a run
 PRIORS_SUFFIX = ".priors.json"
 VIEW_DATA = "run_data.js"  # a folder with it holds pages, which may have copies of sounds

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from mreactor_ref.data.clips import FeatureReader
+    from mreactor_ref.features.decoder import Decoder
     from mreactor_ref.features.words import Transcript
     from mreactor_ref.signals import Array
 
@@ -113,20 +114,32 @@ def open_reader(
     options: ReadOptions | None = None,
     hear: Hear | None = None,
     device: torch.device | str = "cpu",
+    decoder: Decoder | None = None,
 ) -> FeatureReader:
     """A reader of clips for a model.
 
     Args:
         hear: of `open_hearing`, which several readers can share.
         device: where encoders that are neural networks run.
+        decoder: of sound and video; None decodes in this process.
 
     Raises:
         UsageError: the judge of expressions is not to be had.
     """
     from mreactor_ref.data.clips import FeatureReader
-    from mreactor_ref.features.video import open_face_reader, read_face_of_video
+    from mreactor_ref.features.sound import read_sound
+    from mreactor_ref.features.video import open_face_reader, read_face_of_video, read_frames
 
-    options = options or ReadOptions()
-    reader = open_face_reader(options.expression_model) if options.video_faces else None
-    face = partial(read_face_of_video, reader=reader) if options.video_faces else None
-    return FeatureReader(config, device, strict=options.strict, video_face=face, transcriber=hear)
+    options, face = options or ReadOptions(), None
+    if options.video_faces:
+        frames = decoder.read_frames if decoder else read_frames
+        reader = open_face_reader(options.expression_model, frames)
+        face = partial(read_face_of_video, reader=reader)
+    return FeatureReader(
+        config,
+        device,
+        strict=options.strict,
+        read_sound=decoder.read_sound if decoder else read_sound,
+        video_face=face,
+        transcriber=hear,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,10 +42,17 @@ class Streams:
         return stream
 
     def read_faces(
-        self, files: ClipFiles, video_face: Callable[[Path], Face] | None
+        self,
+        files: ClipFiles,
+        video_face: Callable[[Path], Face] | None,
+        duration: float | None = None,
     ) -> list[tuple[Path, Face]]:
-        """The face of each file, or that of the video where no file has one."""
-        faces = [(path, self.read("face", read_face, path)) for path in files.faces]
+        """The face of each file, or that of the video where no file has one.
+
+        Args: duration: of the clip in seconds, where it is known.
+        """
+        read = partial(read_face, duration=duration)
+        faces = [(path, self.read("face", read, path)) for path in files.faces]
         if files.video and video_face and not any(face for _, face in faces):
             faces.append((files.video, self.read("face", video_face, files.video)))
         return [

@@ -9,6 +9,7 @@ from numpy.lib.format import open_memmap
 
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.faces.npy import HEADER_ERRORS
+from mreactor_ref.features.faces.track import MAX_ROWS
 from mreactor_ref.signals import Array
 
 
@@ -16,7 +17,7 @@ def read_encoded(path: Path, width: int) -> Array | None:
     """Features of a sound, a row a frame: (T', width) float32; None for those of another width.
 
     Raises:
-        ClipError: no npy file of numbers, or values that are not finite.
+        ClipError: no npy file of numbers, too many rows, or values that are not finite.
     """
     fix = "save it again with numpy.save, or remove it: the sound is then encoded"
     try:
@@ -27,6 +28,8 @@ def read_encoded(path: Path, width: int) -> Array | None:
         features = features[:, 0]
     if features.ndim != 2 or features.shape[1] != width or len(features) == 0:
         return None
+    if len(features) > MAX_ROWS:
+        raise ClipError(f"has {len(features)} rows, more than {MAX_ROWS}", path, fix)
     if features.dtype.kind != "f" or not np.isfinite(features).all():
         raise ClipError("has values that are not finite numbers", path, fix)
     return np.array(features, np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.faces.npy import read_npy
 from mreactor_ref.features.faces.tools import read_csv
-from mreactor_ref.features.faces.track import Face, Place, place, rest_attributes
+from mreactor_ref.features.faces.track import MAX_FPS, MAX_ROWS, Face, Place, place, rest_attributes
 from mreactor_ref.features.grid import at_times, edge_pad, frame_centres
 from mreactor_ref.signals import AFFECT_SLICE, AU_SLICE, EXPRESSION_SLICE, Array
 
@@ -23,7 +23,9 @@ GAP_SECONDS = 0.3
 GAP_SHARE = 0.02
 # Rows that lack for this long are filled from those beside them; for longer the face is at rest.
 FILLED_SECONDS = 1.0
-MIN_FPS, MAX_FPS = 10.0, 120.0  # rates that a camera has
+MIN_FPS = 10.0  # of a camera
+# Rows of a file that may be of a clip: so many a second, since faces may share a frame, and more.
+MOST_A_SECOND, MOST_AT_ALL = 4 * MAX_FPS, 1_000
 GROUPS = (
     ("action units", AU_SLICE),
     ("valence and arousal", AFFECT_SLICE),
@@ -32,7 +34,7 @@ GROUPS = (
 LARGEST, PERCENT = 5.0, 100.0  # of attributes, which are at most 1: above the first, percent
 
 
-def read_face(path: str | Path) -> Face:
+def read_face(path: str | Path, duration: float | None = None) -> Face:
     """Read one file of a face.
 
     npy: (T', 58) coefficients, (T', 25) attributes, (T', 83) attributes and then coefficients;
@@ -40,17 +42,23 @@ def read_face(path: str | Path) -> Face:
     and case, or what OpenFace, py-feat, LibreFace, Live Link Face or MediaPipe write (see
     `faces.tools`). Attributes in percent are scaled.
 
+    Args:
+        duration: of the clip in seconds, where it is known: a file that has many times the rows of
+            any camera is not read to its end.
+
     Raises:
-        ClipError: not readable, pickled objects, a wrong shape or dtype, no frames, missing
-            columns, values that are not finite, or attributes that are no probabilities.
+        ClipError: not readable, pickled objects, a wrong shape or dtype, no frames or far too many,
+            missing columns, values that are not finite, or attributes that are no probabilities.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix, most = path.suffix.lower(), MAX_ROWS
+    if duration is not None:
+        most = min(most, round(MOST_A_SECOND * duration) + MOST_AT_ALL)
     try:
         if suffix == ".npy":
-            face = read_npy(path)
+            face = read_npy(path, most)
         elif suffix == ".csv":
-            face = read_csv(path)
+            face = read_csv(path, most)
         else:
             raise ClipError(f"a face in {suffix or 'no'} format", path, "use npy or csv")
     except OSError as error:

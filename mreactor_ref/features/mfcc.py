@@ -60,8 +60,8 @@ def mfcc(wave: Array, fps: float, frames: int, rate: int = SAMPLE_RATE) -> Array
         return np.zeros((0, MFCC_WIDTH), np.float32)
     starts = np.rint(frame_centres(fps, frames) * rate).astype(np.int64)  # after the padding
     short = max(0, int(starts[-1]) + N_FFT // 2 - len(wave))
-    padded = np.pad(np.asarray(wave, np.float64), (N_FFT // 2, short))
-    window = get_window("hann", N_FFT)
+    padded = np.pad(wave, (N_FFT // 2, short))  # as float32: of an hour it is 230 MB
+    window = np.asarray(get_window("hann", N_FFT), np.float64)
     filters = _mel_filters(rate)
     mel = np.empty((frames, N_MELS))
     for first in range(0, frames, MFCC_BLOCK):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mreactor_ref.errors import ClipError
+from mreactor_ref.features.container import LONGEST, TooLong, open_container
 from mreactor_ref.features.sound_length import declared_seconds, wav_trailer_share
 from mreactor_ref.features.sound_mix import mix
 from mreactor_ref.features.sound_track import Track, decode_track
@@ -18,7 +19,6 @@ TRUNCATION_SECONDS = 0.5
 TRUNCATION_SHARE = 0.02
 # ffmpeg's demuxers that may open a clip. Playlists are left out: they open other files.
 FORMATS = "wav,w64,aiff,flac,mp3,ogg,aac,mov,matroska,avi"
-OPTIONS = {"format_whitelist": FORMATS}
 
 # Outside of these a header is damaged, and would ask for any amount of memory.
 MIN_RATE, MAX_RATE = 4_000, 768_000  # Hz
@@ -66,8 +66,8 @@ def read_sound(path: str | Path) -> Sound:
 
     Raises:
         ClipError: not readable, no sound inside, no samples, cut short (more than
-            TRUNCATION_SECONDS and TRUNCATION_SHARE of the declared length is missing), or
-            mostly samples that are not finite.
+            TRUNCATION_SECONDS and TRUNCATION_SHARE of the declared length is missing), longer
+            than LONGEST_SECONDS, or mostly samples that are not finite.
     """
     from av.error import FFmpegError
 
@@ -75,6 +75,9 @@ def read_sound(path: str | Path) -> Sound:
     try:
         track, declared, warnings = _best_track(path)
         trailer = wav_trailer_share(path) if path.suffix.lower() == ".wav" else 0.0
+    except TooLong:
+        problem = f"is a sound of more than {LONGEST}, the longest that is read"
+        raise ClipError(problem, path, "cut it into several clips") from None
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ClipError(
@@ -105,27 +108,27 @@ def _best_track(path: Path) -> tuple[Track, float | None, list[str]]:
     Raises:
         ClipError: there is no sound track.
         ValueError, FFmpegError: it cannot be read.
+        TooLong: more than LONGEST_SECONDS.
     """
     first, declared, default, count = _track(path, None)
     if count == 1:
         return first, declared, []
-    others = {i: _track(path, i)[:2] for i in range(count) if i != default}
-    loudest = max(others, key=lambda i: others[i][0].level)
-    if first.level < QUIET_TRACK * others[loudest][0].level:
+    loudest, other = default, (first, declared)
+    for i in range(count):  # of which no more than two are held
+        if i != default and (track := _track(path, i)[:2])[0].level > other[0].level:
+            loudest, other = i, track
+    if first.level < QUIET_TRACK * other[0].level:
         line = f"sound track {default + 1} of {count} is silent: track {loudest + 1} is taken"
-        return *others[loudest], [line]
+        return *other, [line]
     why = "" if default == 0 else ", marked as the default"
     return first, declared, [f"has {count} sound tracks: track {default + 1} is taken{why}"]
 
 
 def _track(path: Path, index: int | None) -> tuple[Track, float | None, int, int]:
     """One track (None is the default), its declared seconds, its index, and how many there are."""
-    import av
     from av.stream import Disposition
 
-    # "file:", or a colon in a name would make a network address of it
-    address = f"file:{path}"
-    with av.open(address, "r", options=OPTIONS, metadata_errors="ignore") as container:
+    with open_container(path, FORMATS) as container:
         streams = container.streams.audio
         if not streams:
             raise ClipError("has no sound", path, "give a file with a sound track")
@@ -136,7 +139,7 @@ def _track(path: Path, index: int | None) -> tuple[Track, float | None, int, int
         if not MIN_RATE <= stream.rate <= MAX_RATE:
             raise ValueError(f"a sample rate of {stream.rate} Hz")
         declared = declared_seconds(container, stream, path)
-        return decode_track(container, stream), declared, index, len(streams)
+        return decode_track(container, stream, declared), declared, index, len(streams)
 
 
 def _check_complete(path: Path, track: Track, declared: float | None) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mreactor_ref.features.container import LONGEST_SECONDS, TooLong
 from mreactor_ref.features.sound_length import MICROSECONDS
 from mreactor_ref.signals import SAMPLE_RATE, Array
+from mreactor_ref.stages import SOUND, reached
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler, AudioStream
@@ -71,14 +73,20 @@ class Track:
         return float(np.sqrt(max(squares) / self.rows.shape[1])) / self.unit
 
 
-def decode_track(container: InputContainer, stream: AudioStream) -> Track:
+def decode_track(
+    container: InputContainer, stream: AudioStream, declared: float | None = None
+) -> Track:
     """Decode one track from the start of the container to its end.
 
     Time zero is the container's own, so that a sound that begins after the picture has silence
     before it. A packet that does not decode, or is not there, leaves a gap.
 
+    Args:
+        declared: seconds that the file says it lasts.
+
     Raises:
         ValueError: a start or a gap that no sound has, or samples that are no sound.
+        TooLong: more than LONGEST_SECONDS.
     """
     from av.error import FFmpegError
 
@@ -92,6 +100,9 @@ def decode_track(container: InputContainer, stream: AudioStream) -> Track:
             continue
         for frame in frames:
             clock.add(frame)
+        if frames and max(clock.seconds, declared or 0.0) > LONGEST_SECONDS:
+            raise TooLong
+        reached(SOUND, clock.seconds / declared if declared else 0.0)
     clock.end()
     return track
 
@@ -109,6 +120,11 @@ class _Clock:
         self._kind: tuple[object, ...] = ()
         self._origin = 0.0  # the time of the run's first sample
         self._heard = 0.0  # seconds of the run so far
+
+    @property
+    def seconds(self) -> float:
+        """What was put down so far."""
+        return self._written / SAMPLE_RATE
 
     def add(self, frame: AudioFrame) -> None:
         from av import AudioResampler

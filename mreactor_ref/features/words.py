@@ -22,7 +22,9 @@ from mreactor_ref.features.transcripts.word import Cue, Parsed, Unreadable, Word
 from mreactor_ref.files import write_whole
 from mreactor_ref.signals import Array, Utterance
 
-MAX_LETTERS = 2_000_000  # of all words: more than any clip holds, and what they need fits in memory
+# More than a clip of two hours holds: twice as fast as anybody speaks.
+MAX_WORDS, MAX_LETTERS = 100_000, 1_000_000
+MOST_A_SECOND, MOST_AT_ALL = 20, 200  # words of a clip: so many a second, and so many more
 END_SLACK = 0.1  # seconds; recognisers round the last word's end, that needs no warning
 ENGLISH = "en"
 
@@ -77,7 +79,8 @@ def read_words(path: str | Path, duration: float | None) -> Transcript:
 
     Raises:
         ClipError: empty, not text, not what its extension says, without times, all words beyond
-            the end, longer than words alone can be, or plain text without a duration.
+            the end, more words than can be said, longer than words alone can be, or plain text
+            without a duration.
     """
     path = Path(path)
     text, warnings = read_text(path)
@@ -94,8 +97,7 @@ def parse_words(
         raise ClipError(f"words in {path.suffix or 'no'} format", path, f"use {kinds}")
     try:
         parsed = parse(text)
-        if sum(len(piece.text) for cue in parsed.cues for piece in cue.pieces) > MAX_LETTERS:
-            raise Unreadable(f"holds more than {MAX_LETTERS} letters", "is it of one clip?")
+        _check_size(parsed)
         cues, unsaid = leave_out(parsed.cues)
         spoken, mended = _timed(parsed, cues, duration)
     except Unreadable as error:
@@ -106,6 +108,10 @@ def parse_words(
         notes.append(f"{path.name} holds no words: taken as silence")
         return Transcript((), tuple(notes), language)
     words, cut = _cut(spoken, duration, path)
+    count = sum(map(len, words))
+    if duration is not None and count > MOST_A_SECOND * duration + MOST_AT_ALL:
+        problem = f"holds {count} words, and the clip lasts {duration:.1f} s"
+        raise ClipError(problem, path, "check that it belongs to this clip")
     return Transcript(words, (*notes, *cut), language)
 
 
@@ -164,6 +170,17 @@ def place_words(words: Sequence[Word], vectors: Array, fps: float, frames: int) 
 
 def _join(words: Sequence[Word]) -> str:
     return " ".join(word.text for word in words)
+
+
+def _check_size(parsed: Parsed) -> None:
+    """Raises Unreadable where there is more than a clip holds, before time is spent on it."""
+    pieces = [piece for cue in parsed.cues for piece in cue.pieces]
+    for what, count, most in (
+        ("letters", sum(len(piece.text) for piece in pieces), MAX_LETTERS),
+        ("words", sum(len(piece.text.split()) for piece in pieces), MAX_WORDS),
+    ):
+        if count > most:
+            raise Unreadable(f"holds more than {most} {what}", "is it of one clip?")
 
 
 def _timed(

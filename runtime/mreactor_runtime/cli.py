@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mreactor_ref.command import INTERRUPTED, one_line_errors
+from mreactor_ref.command import INTERRUPTED, TERMINATED, Terminated, one_line_errors, orderly_end
 from mreactor_ref.data.reading import ReadOptions, reading_options
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.files import check_writable
@@ -33,6 +33,10 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
     if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(f"{value!r} is neither auto nor a number from 1", context, option)
     return int(value)
+
+
+def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.isdecimal() else value  # or a share
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -152,9 +156,10 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 )
 @click.option(
     "--max-errors",
-    type=click.IntRange(0),
+    metavar="N|P%",
+    callback=_max_errors,
     show_default="no limit",
-    help="Stop when more clips than this have failed.",
+    help="Stop when more clips than this, or than this share of all, have failed.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -182,7 +187,7 @@ def main(
     plot: bool,
     report: bool,
     output_format: str,
-    max_errors: int | None,
+    max_errors: int | str | None,
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -197,12 +202,12 @@ def main(
     one OUTPUT; without --shard the same command then puts their manifests together.
 
     Exit codes: 0 done; 2 usage; 3 some clips failed; 4 more than --max-errors failed; 5 a model's
-    file is damaged; 130 interrupted (Ctrl-C); 1 anything else.
+    file is damaged; 130 interrupted (Ctrl-C); 143 ended by SIGTERM; 1 anything else.
     """
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
     seen = ""
-    with one_line_errors(debug):
+    with one_line_errors(debug), orderly_end():
         from rich.console import Console
 
         from mreactor_ref.data.clips import find_clips
@@ -213,7 +218,7 @@ def main(
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
         if dry_run:
-            print_clips(find_clips(inputs), reading, Console())
+            print_clips(find_clips(inputs), output, reading, Console())
             return
         formats = named_formats(output_format)
         options = Options(
@@ -242,9 +247,9 @@ def main(
                 reactor, extras, explain = opens(device, threads)
                 with shown_progress(quiet) as progress:
                     summary = run_job(inputs, output, reactor, options, progress, extras, explain)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
-            sys.exit(INTERRUPTED)
+            sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         if report:
             from mreactor_runtime.view.pages import write_view
 

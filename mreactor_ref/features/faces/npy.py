@@ -10,7 +10,7 @@ from numpy.lib.format import MAGIC_PREFIX, open_memmap
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
-from mreactor_ref.features.faces.track import Face
+from mreactor_ref.features.faces.track import MAX_ROWS, Face
 from mreactor_ref.signals import (
     ATTRIBUTES,
     COEFFICIENTS,
@@ -25,14 +25,21 @@ HEADER_ERRORS = (ValueError, TypeError, OverflowError, EOFError, SyntaxError, To
 WIDTHS = f"{COEFFICIENTS} coefficients, {ATTRIBUTES} attributes, or the {REACTION} of both"
 
 
-def read_npy(path: Path) -> Face:
+def read_npy(path: Path, most: int = MAX_ROWS) -> Face:
     """(T', 58) coefficients, (T', 25) attributes, or (T', 83) attributes and then coefficients.
 
+    Args:
+        most: rows of a file that is not refused.
+
     Raises:
-        ClipError: no npy file, pickled objects, a wrong shape or dtype, or no frames.
+        ClipError: no npy file, pickled objects, a wrong shape or dtype, no frames, or more than
+            `most`.
     """
+    rows = open_rows(path)
+    if len(rows) > most:
+        raise ClipError(f"has {len(rows)} rows, more than {most}", path, "cut it to the clip")
     with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
-        values = np.array(open_rows(path), np.float32)
+        values = np.array(rows, np.float32)
     if values.shape[1] == COEFFICIENTS:
         return Face(coefficients=values)
     if values.shape[1] == ATTRIBUTES:

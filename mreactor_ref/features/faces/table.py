@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
+from mreactor_ref.features.faces.track import MAX_ROWS
 
 DELIMITERS = ",;\t"
 REMARK = "#"  # begins a line for people above the header
-MAX_ROWS = 2_000_000  # more is no clip: 18 hours at 30 rows a second
+MAX_LINE = 1 << 18  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,22 @@ def read_names(path: Path) -> tuple[str, ...]:
         return file.head()[0]
 
 
-def read_table(path: Path, numbers: Iterable[str], texts: Iterable[str] = ()) -> Table:
+def read_table(
+    path: Path, numbers: Iterable[str], texts: Iterable[str] = (), most: int = MAX_ROWS
+) -> Table:
     """The columns of these names that the file has.
 
     The delimiter is a comma, a semicolon or a tab, whichever the header has most of; with the last
     two a number may have a decimal comma. Spaces around a cell, a mark at the start of the file and
     empty cells at the end of a line do not matter. A last line that was cut off is left out.
 
+    Args:
+        numbers, texts: names of columns.
+        most: rows of a file that is not refused.
+
     Raises:
-        ClipError: not text, empty, without rows, a line of another length than the header, or a
-            cell that is no number.
+        ClipError: not text, empty, without rows or with more than `most`, a line of another length
+            than the header, or a cell that is no number.
     """
     with _Csv(path) as file:
         names, rows = file.head()
@@ -74,40 +82,48 @@ def read_table(path: Path, numbers: Iterable[str], texts: Iterable[str] = ()) ->
         wanted = [name for name in numbers if name in names]
         worded = [name for name in texts if name in names]
         places = [names.index(name) for name in (*wanted, *worded)]
-        cells, warnings = _cells(path, rows, names, places)
-    if not cells:
+        count, values, cells = 0, array("d"), [list[str]() for _ in worded]
+        warnings: list[str] = []
+        for i, row in enumerate(_rows(path, rows, names, most, warnings)):
+            row = [row[place].strip() for place in places]
+            try:
+                values.extend(file.number(cell) for cell in row[: len(wanted)])
+            except ValueError as error:
+                raise ClipError(
+                    f"frame {i} has a cell that is no number", path, "fill or cut that frame"
+                ) from error
+            for column, cell in zip(cells, row[len(wanted) :], strict=True):
+                column.append(cell)
+            count = i + 1
+    if not count:
         raise ClipError("has a header but no frames", path, "extract the face again")
-    values = np.empty((len(cells), len(wanted)))
-    for i, row in enumerate(cells):
-        try:
-            values[i] = [file.number(cell) for cell in row[: len(wanted)]]
-        except ValueError as error:
-            raise ClipError(
-                f"frame {i} has a cell that is no number", path, "fill or cut that frame"
-            ) from error
-    columns = dict(zip(wanted, values.T, strict=True))
-    words = {name: [row[len(wanted) + k] for row in cells] for k, name in enumerate(worded)}
-    return Table(path, names, columns, words, tuple(warnings))
+    columns = dict(zip(wanted, np.array(values).reshape(count, -1).T, strict=True))
+    return Table(path, names, columns, dict(zip(worded, cells, strict=True)), tuple(warnings))
 
 
-def _cells(
-    path: Path, rows: Iterator[list[str]], names: tuple[str, ...], places: list[int]
-) -> tuple[list[list[str]], list[str]]:
-    """The wanted cells of each row, and a line where the last one was left out."""
-    cells: list[list[str]] = []
+def _rows(
+    path: Path,
+    rows: Iterator[list[str]],
+    names: tuple[str, ...],
+    most: int,
+    warnings: list[str],
+) -> Iterator[list[str]]:
+    """The rows that are whole; adds a line where the last one is not."""
+    before = False
     for i, row in enumerate(rows):
         while len(row) > len(names) and not row[-1].strip():
             row.pop()
         if len(row) != len(names):
-            if cells and len(row) < len(names) and next(rows, None) is None:
-                return cells, [f"its last line is cut off after {len(row)} cells: left out"]
+            if before and len(row) < len(names) and next(rows, None) is None:
+                warnings.append(f"its last line is cut off after {len(row)} cells: left out")
+                return
             raise ClipError(
                 f"frame {i} has {len(row)} cells, the header {len(names)}", path, "save it again"
             )
-        if i >= MAX_ROWS:
-            raise ClipError(f"has more than {MAX_ROWS} rows", path, "cut it to the clip")
-        cells.append([row[place].strip() for place in places])
-    return cells, []
+        if i >= most:
+            raise ClipError(f"has more than {most} rows", path, "cut it to the clip")
+        before = True
+        yield row
 
 
 class _Csv:
@@ -128,16 +144,24 @@ class _Csv:
 
     def head(self) -> tuple[tuple[str, ...], Iterator[list[str]]]:
         """The names of the columns, and the rows below them."""
-        first = self._file.readline()
+        lines = self._lines()
+        first = next(lines, "")
         while first and (not first.strip() or first.lower().startswith(("sep=", REMARK))):
-            first = self._file.readline()
+            first = next(lines, "")
         delimiter = max(DELIMITERS, key=first.count)
         self._decimal_comma = delimiter != ","
         head = next(csv.reader([first], delimiter=delimiter), [])
         while head and not head[-1].strip():
             head.pop()
         names = tuple(name.strip().lower() for name in head)
-        return names, (row for row in csv.reader(self._file, delimiter=delimiter) if row)
+        return names, (row for row in csv.reader(lines, delimiter=delimiter) if row)
+
+    def _lines(self) -> Iterator[str]:
+        """Its lines, none of which fills the memory."""
+        while line := self._file.readline(MAX_LINE):
+            if len(line) == MAX_LINE:
+                raise ClipError("has a line that never ends", self._path, "is it a csv?")
+            yield line
 
     def number(self, cell: str) -> float:
         """NaN for an empty cell. Raises ValueError."""

@@ -30,7 +30,7 @@ from mreactor_ref.features.action_units import (
 from mreactor_ref.features.faces.clocks import FRAMES, TIMECODE, TIMES, frame_numbers, read_clock
 from mreactor_ref.features.faces.people import PEOPLE, SUCCESS, one_face
 from mreactor_ref.features.faces.table import Table, read_names, read_table
-from mreactor_ref.features.faces.track import Face, place, rest_attributes
+from mreactor_ref.features.faces.track import MAX_ROWS, Face, place, rest_attributes
 from mreactor_ref.features.grid import at_times
 from mreactor_ref.features.occurrence import THRESHOLD, occurrence
 from mreactor_ref.signals import (
@@ -100,11 +100,14 @@ def is_face(names: tuple[str, ...]) -> bool:
     )
 
 
-def read_csv(path: Path) -> Face:
+def read_csv(path: Path, most: int = MAX_ROWS) -> Face:
     """Read a table of any of these tools.
 
+    Args:
+        most: rows of a file that is not refused.
+
     Raises:
-        ClipError: it cannot be read as a table, is none of these, or found no face.
+        ClipError: it cannot be read as a table, is none of these, has more rows, or found no face.
     """
     names = read_names(path)
     if names and not is_face(names):
@@ -116,23 +119,24 @@ def read_csv(path: Path) -> Face:
             "Live Link Face or MediaPipe's blendshapes",
         )
     if not names or set(OWN) <= set(names):
-        table = read_table(path, (*OWN, *WHEN))
+        table = read_table(path, (*OWN, *WHEN), most=most)
         return _track(table, [], _own)
     shapes = [name for name in SHAPES if name in names]
     if len(shapes) >= LEAST_SHAPES:
-        table = read_table(path, (*shapes, *WHEN, *PEOPLE), (TIMECODE,))
+        table = read_table(path, (*shapes, *WHEN, *PEOPLE), (TIMECODE,), most)
         line = (
             f"action units are read from ARKit's shapes: trusted are {' '.join(TRUSTED)}, hints "
             f"are {' '.join(HINTS)}; it tells no expression, valence or arousal"
         )
         return _track(table, shapes, _of_shapes, line)
     if {EXPRESSION_INDEX, UNNAMED_UNITS} <= set(names):
-        table = read_table(path, (EXPRESSION_INDEX, *FRAMES, *PEOPLE))
+        table = read_table(path, (EXPRESSION_INDEX, *FRAMES, *PEOPLE), most=most)
         line = "OpenFace 3 does not name its action units: they are not used, its expressions are"
         return _track(table, [EXPRESSION_INDEX], _of_measures, line)
     units = [name for unit in ACTION_UNITS for name in _columns_of(unit, names)]
     expressions = [n for e in EXPRESSIONS for n in expression_columns(e) if n in names]
-    table = read_table(path, (*units, *expressions, *AFFECT, *WHEN, *PEOPLE), (EXPRESSION_TEXT,))
+    columns = (*units, *expressions, *AFFECT, *WHEN, *PEOPLE)
+    table = read_table(path, columns, (EXPRESSION_TEXT,), most)
     lacks = [unit for unit in ACTION_UNITS if not _columns_of(unit, names)]
     known = "au01_c" in names and lacks == ["AU24"]  # so are all files of OpenFace 2
     line = f"tells nothing of {' '.join(lacks)}: taken as 0" if lacks and not known else None

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mreactor_ref.features.container import LONGEST_SECONDS
 from mreactor_ref.signals import ATTRIBUTES, AU_SLICE, EXPRESSION_SLICE, EXPRESSIONS, Array
+
+MAX_FPS = 120.0  # of a camera
+MAX_ROWS = round(MAX_FPS * LONGEST_SECONDS)  # of a clip's file
 
 # Puts rows (N, C) at other times; True for channels that are 0 or 1 and take the nearest row.
 Place = Callable[[Array, bool], Array]

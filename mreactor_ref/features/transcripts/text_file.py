@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mreactor_ref.errors import ClipError
 
-MAX_BYTES = 64 * 2**20  # a file of words larger than this is something else
+MAX_BYTES = 32 * 2**20  # a file of words larger than this is something else
 NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f]")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -21,7 +21,8 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ClipError(f"is larger than {MAX_BYTES // 2**20} MiB", path, "is it text?")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES)
     except OSError as error:
         raise ClipError(f"cannot be read: {error.strerror}", path) from error
     text, warnings = _decode(data, path)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import ClipError
+from mreactor_ref.features.container import LONGEST, LONGEST_SECONDS, open_container
 from mreactor_ref.features.sound_length import MICROSECONDS
 from mreactor_ref.stages import FACE, reached
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 # ffmpeg's demuxers that may open a video. Playlists are left out: they open other files.
-OPTIONS = {"format_whitelist": "mov,matroska,avi"}
+FORMATS = "mov,matroska,avi"
 LONGEST_SIDE = 1280  # pixels; larger pictures are made smaller
 FASTEST = 65.0  # frames a second; of a faster video some are left out
 MAX_PIXELS = 8192 * 8192  # beyond this a header is damaged
@@ -44,19 +45,20 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
     decode.
 
     Raises:
-        ClipError: not readable, or no picture inside.
+        ClipError: not readable, no picture inside, or longer than LONGEST_SECONDS.
     """
-    import av
     from av.error import FFmpegError
 
     path = Path(path)
     try:
-        # "file:", or a colon in a name would make a network address of it
-        address = f"file:{path}"
-        with av.open(address, "r", options=OPTIONS, metadata_errors="ignore") as container:
+        with open_container(path, FORMATS) as container:
             if not container.streams.video:
                 raise ClipError("has no pictures", path, "give a video")
-            yield from _decode(container)
+            for frame in _decode(container):
+                if frame.time > LONGEST_SECONDS:
+                    problem = f"is a video of more than {LONGEST}, the longest that is read"
+                    raise ClipError(problem, path, "cut it into several clips")
+                yield frame
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ClipError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -10,12 +11,13 @@ from typing import Protocol
 from mreactor_ref.features.video.channels import TRUSTED
 from mreactor_ref.features.video.description import VideoFace, describe
 from mreactor_ref.features.video.expression import Judge
-from mreactor_ref.features.video.frames import read_frames
+from mreactor_ref.features.video.frames import Frame, read_frames
 from mreactor_ref.features.video.networks import SHA256
 from mreactor_ref.features.video.track import follow_face
 from mreactor_ref.head.head import HEAD_FILE
 
 EMOTIEFFLIB = "emotiefflib"  # in place of a folder: where that package keeps its network
+ReadFrames = Callable[[Path], Iterator[Frame]]
 VERSION = 1  # of what is made of the networks' output; a new one reads kept videos again
 
 
@@ -39,10 +41,11 @@ class MeshReader:
 
     Args:
         judge: another judge of expressions than the package's, such as `EmotiEffNet`.
+        frames: decodes a video.
     """
 
-    def __init__(self, judge: Judge | None = None) -> None:
-        self._judge = judge
+    def __init__(self, judge: Judge | None = None, frames: ReadFrames = read_frames) -> None:
+        self._judge, self._frames = judge, frames
 
     @property
     def name(self) -> str:
@@ -54,22 +57,29 @@ class MeshReader:
 
     def read(self, path: Path) -> VideoFace:
         trusted = (*TRUSTED, *(self._judge.trusted if self._judge else ()))
-        return describe(follow_face(read_frames(path), self._judge), trusted)
+        return describe(follow_face(self._frames(path), self._judge), trusted)
 
 
-@cache
-def open_face_reader(expression_model: str | None = None) -> FaceReader:
+def open_face_reader(
+    expression_model: str | None = None, frames: ReadFrames = read_frames
+) -> FaceReader:
     """The reader of the package; several threads can share it.
 
     Args:
         expression_model: the folder of EmotiEffLib's network, or EMOTIEFFLIB, in place of the
             judge of expressions that comes with the package.
+        frames: decodes a video.
 
     Raises:
         UsageError: that network is not to be had, or is another one.
     """
-    if expression_model is None:
-        return MeshReader()
+    return MeshReader(_open_judge(expression_model), frames)
+
+
+@cache
+def _open_judge(model: str | None) -> Judge | None:
+    if model is None:
+        return None
     from mreactor_ref.features.video.emotieffnet import EmotiEffNet
 
-    return MeshReader(EmotiEffNet(None if expression_model == EMOTIEFFLIB else expression_model))
+    return EmotiEffNet(None if model == EMOTIEFFLIB else model)

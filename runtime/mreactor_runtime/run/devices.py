@@ -19,14 +19,17 @@ from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import CPU, CUDA
-from mreactor_runtime.run.job import Options
+from mreactor_runtime.run.lock import only_run
 from mreactor_runtime.run.manifest import collect
+from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.outputs import read_json, write_json
 from mreactor_runtime.run.shard import (
+    ERRORS,
     MANIFEST,
     RUN,
     WHOLE,
     Shard,
+    errors_path,
     manifest_path,
     run_path,
     shard_files,
@@ -123,21 +126,23 @@ def run_on_devices(
     whole = options.shard or WHOLE
     clips = find_clips(input).clips
     check_writable(output)
-    if (run := read_json(run_path(output, whole))) is not None:
-        write_json(run_path(output, whole), run | {"finished": False})
     summary = Summary(output, len(whole.of(clips)))
+    options = replace(options, max_errors=options.most_failed(summary.clips))
     workers: list[Worker] = []
     started = time.perf_counter()
-    try:
-        for place, shard in zip(places, whole.split(len(places)), strict=True):
-            of_shard = replace(options, shard=shard)
-            task = Task(input, output, of_shard, open_run, place.device, place.threads)
-            workers.append(Worker(task, place.name, place.environment, len(shard.of(clips))))
-        follow(workers, progress or Silent(), summary, options.max_errors)
-    finally:
-        end(workers)
-        summary.seconds = time.perf_counter() - started
-        _merge(output, whole, workers, summary)
+    with only_run(output, whole):
+        if (run := read_json(run_path(output, whole))) is not None:
+            write_json(run_path(output, whole), run | {"finished": False})
+        try:
+            for place, shard in zip(places, whole.split(len(places)), strict=True):
+                of_shard = replace(options, shard=shard)
+                task = Task(input, output, of_shard, open_run, place.device, place.threads)
+                workers.append(Worker(task, place.name, place.environment, len(shard.of(clips))))
+            follow(workers, progress or Silent(), summary, options.most_failed(summary.clips))
+        finally:
+            end(workers)
+            summary.seconds = time.perf_counter() - started
+            _merge(output, whole, workers, summary)
     for worker in workers:
         if worker.error is not None and not summary.stopped:
             raise worker.error
@@ -158,9 +163,13 @@ def _merge(output: Path, whole: Shard, workers: Sequence[Worker], summary: Summa
     finished = summary.stopped or all(worker.summary is not None for worker in workers)
     run |= {"arguments": arguments, "finished": finished} | summary.to_dict()
     collect(manifest_path(output, whole), [manifest_path(output, shard) for shard in shards])
+    errors_path(output, whole).unlink(missing_ok=True)  # of an older run
+    if errors := [path for shard in shards if (path := errors_path(output, shard)).is_file()]:
+        collect(errors_path(output, whole), errors)
     write_json(run_path(output, whole), run)
-    parts = {place(output, shard) for shard in shards for place in (manifest_path, run_path)}
+    kinds = manifest_path, run_path, errors_path
+    parts = {path_of(output, shard) for shard in shards for path_of in kinds}
     if whole == WHOLE:
-        parts |= {*shard_files(output, MANIFEST), *shard_files(output, RUN)}
-    for path in parts - {manifest_path(output, whole), run_path(output, whole)}:
+        parts |= {path for name in (MANIFEST, RUN, ERRORS) for path in shard_files(output, name)}
+    for path in parts - {path_of(output, whole) for path_of in kinds}:
         path.unlink(missing_ok=True)

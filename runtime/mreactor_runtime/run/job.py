@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
-from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.data.inputs import Inputs, check_there
 from mreactor_ref.data.reading import check_faces, open_hearing
 from mreactor_ref.emotion.explain import as_dict
 from mreactor_ref.emotion.recovery import ExpressiveRecovery
@@ -37,6 +37,7 @@ from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.run.batches import Batches, Result
 from mreactor_runtime.run.extras import PRIORS, Extra
+from mreactor_runtime.run.lock import only_run
 from mreactor_runtime.run.manifest import Manifest
 from mreactor_runtime.run.names import check_names
 from mreactor_runtime.run.options import Options
@@ -45,8 +46,8 @@ from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
 from mreactor_runtime.run.results import Ledger, Results, TooManyFailed
 from mreactor_runtime.run.resume import keep_earlier
-from mreactor_runtime.run.run_json import describe, fingerprint
-from mreactor_runtime.run.shard import WHOLE, manifest_path, run_path
+from mreactor_runtime.run.run_json import describe, fingerprint, is_finished
+from mreactor_runtime.run.shard import WHOLE, errors_path, manifest_path, run_path
 from mreactor_runtime.run.summary import DECODE, SAMPLE, Progress, Silent, Summary
 
 LEAST_WINDOW = 16  # clips that are put in order of their lengths
@@ -88,20 +89,24 @@ class Job:
             self.output, self.clips, self.shard, self.record, wanted, self.options.resume
         )
         self.summary.kept = len(earlier.kept)
+        to_do = [clip for clip in self.clips if clip.id not in earlier.kept]
         record = self.record | {"run": self.fingerprint}
-        write_json(run_path(self.output, self.shard), record | {"finished": False})
+        run_file, errors = run_path(self.output, self.shard), errors_path(self.output, self.shard)
+        all_done = not to_do and is_finished(run_file, self.fingerprint, len(self.clips))
+        if not all_done:  # else the run leaves every file as it is
+            write_json(run_file, record | {"finished": False})
+            errors.unlink(missing_ok=True)
         manifest = Manifest(manifest_path(self.output, self.shard))
         head = {"seed": self.sampling.seed, "run": self.fingerprint}
-        self.ledger = Ledger(manifest, self.summary, self.progress, head)
+        self.ledger = Ledger(manifest, errors, self.summary, self.progress, head)
         self.results = Results(
             self.output,
             self.ledger,
             self.extras,
             self.explain is not None,
             self.options.debug,
-            self.options.max_errors,
+            self.options.most_failed(len(self.clips)),
         )
-        to_do = [clip for clip in self.clips if clip.id not in earlier.kept]
         self.progress.begin(len(to_do))
         notes = (*self.reactor.notes, *self.found.notes, *self._wordless(to_do), *earlier.reasons)
         for note in notes:
@@ -114,9 +119,8 @@ class Job:
         finally:
             manifest.close(in_order=ended)
         self.summary.seconds = time.perf_counter() - started
-        write_json(
-            run_path(self.output, self.shard), record | {"finished": True} | self.summary.to_dict()
-        )
+        if not all_done:
+            write_json(run_file, record | {"finished": True} | self.summary.to_dict())
         return self.summary
 
     def _wordless(self, clips: Sequence[ClipFiles | BadClip]) -> list[str]:
@@ -149,7 +153,11 @@ class Job:
         )
         most = max(LEAST_WINDOW, 2 * batches.largest)
         try:
-            with self._reads(clips, read, most) as reads, Writer(options.overlap) as writer:
+            with (
+                read,
+                self._reads(clips, read, most) as reads,
+                Writer(options.overlap) as writer,
+            ):
                 for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
                     self._window(window, batches, writer)
             self.results.check()  # of what was written last
@@ -181,7 +189,9 @@ class Job:
         for read in window:
             self.ledger.spent(DECODE, read.seconds)
             if isinstance(read, Unread):
-                self.results.failed(read, read.error, read.seconds)
+                if isinstance(read.files, ClipFiles):
+                    check_there(self.found.folders, read.files.paths)
+                self.results.failed(read, read.error, DECODE, read.seconds)
                 self.results.check()
             else:
                 reads.append(read)
@@ -199,7 +209,7 @@ class Job:
             self.ledger.say(note)
         seconds += read.seconds
         if isinstance(result, Exception):
-            self.results.failed(read, result, seconds)
+            self.results.failed(read, result, SAMPLE, seconds)
         else:
             writer.do(lambda: self.results.write(read, result, seconds))
         self.results.check()
@@ -248,17 +258,27 @@ def run_job(
     Raises:
         UsageError: no clips, an option out of range, or an output that cannot be written: all
             before any work.
-        MReactorError: the disk is full; what is done is kept.
+        UsageError: another run is writing there.
+        MReactorError: the disk is full, or the input has gone; what is done is kept.
         KeyboardInterrupt: what was sampled is written first.
     """
     output = Path(output)
     job = Job(input, output, reactor, options or Options(), progress or Silent(), extras, explain)
     check_writable(output)
+    with only_run(output, job.shard):
+        return do_job(job)
+
+
+def do_job(job: Job) -> Summary:
+    """Run a job whose output is this process's, or that of the one that shares the work out.
+
+    Raises: as `run_job`.
+    """
     try:
         return job.run()
     except OSError as error:
         if not is_disk_full(error):
             raise
         raise MReactorError(
-            "the disk is full", output, "make room and run it again: what is done is kept"
+            "the disk is full", job.output, "make room and run it again: what is done is kept"
         ) from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,8 @@ def collect(
 ) -> list[str]:
     """Write a manifest of those lines of others that `keep` takes, in order of their ids.
 
-    Of several lines for one clip the last that is taken counts.
+    Of several lines for one clip the last that is taken counts. A target that is that already is
+    left as it is.
 
     Returns: the ids.
     """
@@ -66,12 +67,29 @@ def collect(
         for place, line in _lines(source):
             if keep(line):
                 places[line["id"]] = place
+    ordered = [place for _, place in sorted(places.items())]
+    if _is_all_of(target, ordered):
+        return sorted(places)
     with open_whole(target) as file:
-        for _, place in sorted(places.items()):
+        for place in ordered:
             with place.path.open("rb") as source:
                 source.seek(place.start)
                 file.write(source.read(place.length).rstrip(b"\n") + b"\n")
     return sorted(places)
+
+
+def _is_all_of(path: Path, places: Sequence[Place]) -> bool:
+    """Whether a file is nothing but these lines, in this order."""
+    end = 0
+    for place in places:
+        if place.path != path or place.start != end:
+            return False
+        end += place.length
+    if not path.is_file() or path.stat().st_size != end:
+        return False
+    with path.open("rb") as file:
+        file.seek(max(end - 1, 0))
+        return file.read() in (b"\n", b"")
 
 
 def read_lines(path: Path) -> Iterator[Line]:

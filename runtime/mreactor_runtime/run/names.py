@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.errors import ClipError
+from mreactor_ref.printable import printable
 from mreactor_runtime.forms import RESULT
 from mreactor_runtime.run.extras import PICTURE, PRIORS
-from mreactor_runtime.run.shard import MANIFEST, RUN
+from mreactor_runtime.run.shard import ERRORS, MANIFEST, RUN
 
 # A file is first written under another name beside its own: `.NAME.PROCESS-THREAD.partial`.
 LONGEST_PARTIAL = len("..4194304-4194304.partial")
@@ -30,7 +31,7 @@ def check_names(
     longest = _limit(output, "PC_NAME_MAX", USUAL_NAME_MAX) - addition
     deepest = _limit(output, "PC_PATH_MAX", USUAL_PATH_MAX) - addition
     room = deepest - len(os.fsencode(output.absolute())) - 1
-    taken = {RUN: "the record of the run", MANIFEST: "the manifest"}
+    taken = {RUN: "the record of the run", MANIFEST: "the manifest", ERRORS: "the list of errors"}
     for clip in clips:
         for suffix in suffixes:
             taken[clip.id + suffix] = f"a result of {clip.id}"
@@ -55,8 +56,7 @@ def _checked(
         fix = "rename the folder"
     else:
         return clip
-    shown = clip.id.encode("unicode_escape").decode() if not clip.id.isprintable() else clip.id
-    return BadClip(clip.id, ClipError(problem, shown, fix))
+    return BadClip(clip.id, ClipError(problem, printable(clip.id), fix))
 
 
 def _folders(clip_id: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from mreactor_ref.data.reading import ReadOptions
@@ -10,6 +11,8 @@ from mreactor_ref.errors import UsageError
 from mreactor_runtime.run.shard import Shard
 from mreactor_runtime.sampling_options import Sampling
 
+LIMIT = re.compile(r"(\d+(?:\.\d+(?=%))?)(%?)")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -17,7 +20,8 @@ class Options:
 
     Attributes:
         sampling: how each clip is sampled; None is the reactor's own, `Reactor.sampling`.
-        max_errors: the run stops when more clips than this have failed; None is no limit.
+        max_errors: the run stops when more clips than this have failed, a number or a share such
+            as "5%" of all clips; None is no limit.
         debug: an error that is nobody's clip is raised as it is, instead of failing its clip.
         recovery: how the reactor's source of priors was opened; run.json keeps it.
         batch_size: clips in one call of the sampler; None is what fits, and one on a CPU.
@@ -27,11 +31,11 @@ class Options:
         reading: how the files of clips are read.
 
     Raises:
-        UsageError: a number of clips or threads that is less than one.
+        UsageError: a batch of less than one clip, or max_errors that are no number or share.
     """
 
     sampling: Sampling | None = None
-    max_errors: int | None = None
+    max_errors: int | str | None = None
     debug: bool = False
     recovery: RecoveryOptions | None = None
     batch_size: int | None = None
@@ -43,3 +47,16 @@ class Options:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size is {self.batch_size}, not at least 1")
+        self.most_failed(0)
+
+    def most_failed(self, clips: int) -> int | None:
+        """How many of so many clips may fail; None is no limit."""
+        if self.max_errors is None:
+            return None
+        match = LIMIT.fullmatch(str(self.max_errors))
+        if match is None or (match[2] and float(match[1]) > 100):
+            raise UsageError(
+                f"max_errors is {self.max_errors!r}, neither a number of clips nor a share",
+                fix="such as --max-errors 5 or --max-errors 5%",
+            )
+        return int(float(match[1]) * clips / 100) if match[2] else int(match[1])

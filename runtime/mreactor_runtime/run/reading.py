@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -16,6 +16,8 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
 from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
+from mreactor_ref.errors import ClipError
+from mreactor_ref.features.decoder import Decoder
 from mreactor_ref.features.video import open_face_reader, read_video_face
 from mreactor_ref.features.video.table import as_table
 from mreactor_ref.signals import SpeakerClip
@@ -77,7 +79,8 @@ class ClipReader:
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
     there too, so that a large one on a core does not keep the sampler waiting; each thread has a
     stream of its own there, which goes before the sampler's, so that a short encoder does not wait
-    for the graphs of whole clips.
+    for the graphs of whole clips. Sound and video are decoded in a process beside each thread,
+    where a broken file breaks nothing else.
 
     Args:
         source: of the priors. sampling: how many reactions need some, and the seed.
@@ -106,6 +109,13 @@ class ClipReader:
         self._asking = threading.Lock()
         self._told = len(source.notes)  # notes that are not new
         self._of_thread = threading.local()
+        self._decoder = Decoder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._decoder.__exit__(*error)
 
     def __call__(self, files: ClipFiles | BadClip) -> Read | Unread:
         """An error is returned, not raised: it counts in the clip's turn."""
@@ -116,6 +126,8 @@ class ClipReader:
                 raise files.error
             with listening(partial(self._reached, files.id)), self._stream():
                 clip, warnings = self._features().read(files)
+            if state_of(files) != state:
+                raise ClipError("its files changed while they were read", fix="run it again")
             table = self._face_table(files, clip)
             with self._asking:
                 priors = self._priors(clip)
@@ -130,7 +142,7 @@ class ClipReader:
         """The face of the video, from the cache folder, where the clip's face came from there."""
         if files.video is None or files.faces or clip.attributes is None:
             return None
-        reader = open_face_reader(self._options.expression_model)
+        reader = open_face_reader(self._options.expression_model, self._decoder.read_frames)
         return as_table(read_video_face(files.video, reader))
 
     def _priors(self, clip: SpeakerClip) -> Priors:
@@ -155,6 +167,6 @@ class ClipReader:
             if self._beside:
                 torch.set_num_threads(1)  # of the kernels that this thread starts
             self._of_thread.features = open_reader(
-                self._config, self._options, self._hear, self._device
+                self._config, self._options, self._hear, self._device, self._decoder
             )
         return self._of_thread.features

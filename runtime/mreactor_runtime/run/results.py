@@ -16,6 +16,7 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.forms import beside, forms_beside
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.extras import PICTURE, PRIORS, Extra
+from mreactor_runtime.run.failures import Failure, add_failure, failure_of
 from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
 from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
@@ -33,12 +34,15 @@ class Ledger:
     """Records the outcomes of a run's clips, and tells who listens; in any thread.
 
     Args:
+        errors: the file of the clips that have failed.
         head: the fields that every line of the manifest has.
     """
 
-    def __init__(self, manifest: Manifest, summary: Summary, progress: Progress, head: Line):
+    def __init__(
+        self, manifest: Manifest, errors: Path, summary: Summary, progress: Progress, head: Line
+    ):
         self._manifest, self._summary, self._progress = manifest, summary, progress
-        self._head = head
+        self._errors, self._head = errors, head
         self._lock = threading.RLock()  # saying is part of writing down
         self._said: dict[str, set[str]] = {}  # of each kind what was said
 
@@ -50,12 +54,13 @@ class Ledger:
             self._summary.reactions += reactions
             self._progress.finished(Outcome(clip_id, reactions, milliseconds))
 
-    def failed(self, clip_id: str, error: str, milliseconds: float) -> None:
+    def failed(self, failure: Failure, milliseconds: float) -> None:
         """A clip has no result."""
         with self._lock:
-            self._write(clip_id, FAILED, {}, milliseconds, error)
-            self._summary.failed[clip_id] = error
-            self._progress.finished(Outcome(clip_id, 0, milliseconds, error))
+            add_failure(self._errors, failure)
+            self._write(failure.id, FAILED, {}, milliseconds, failure.text)
+            self._summary.failed[failure.id] = failure.text
+            self._progress.finished(Outcome(failure.id, 0, milliseconds, failure.text))
 
     def _write(
         self, clip_id: str, status: str, line: Line, milliseconds: float, error: str | None
@@ -137,7 +142,7 @@ class Results:
         except Exception as problem:
             if is_disk_full(problem):
                 raise  # so it is for every clip
-            self.failed(read, problem, seconds + time.perf_counter() - started)
+            self.failed(read, problem, WRITE, seconds + time.perf_counter() - started)
             return
         spent = time.perf_counter() - started
         self.ledger.spent(WRITE, spent)
@@ -170,22 +175,22 @@ class Results:
             text = f"no {extra.what} of it: {type(problem).__name__}: {problem}"
             self.ledger.say_of(extra.what, clip.id, clip.id, text)
 
-    def failed(self, read: Read | Unread, problem: BaseException, seconds: float) -> None:
+    def failed(
+        self, read: Read | Unread, problem: BaseException, stage: str, seconds: float
+    ) -> None:
         """Put a clip down as failed; no older result of it may stay, for the manifest denies it.
 
         Raises: the problem, where it is not this clip's alone.
         """
-        clip_id, error = read.files.id, str(problem)
-        if not isinstance(problem, ClipError):
-            # Ctrl-C, or wrong for every clip
-            if not isinstance(problem, Exception) or isinstance(problem, MReactorError):
-                raise problem
-            if self.debug:
-                raise problem
-            error = f"{clip_id}: unexpected {type(problem).__name__}: {problem}"
-        path = self.output / f"{clip_id}.npz"
+        if not isinstance(problem, Exception):
+            raise problem  # Ctrl-C
+        if not isinstance(problem, ClipError) and (
+            isinstance(problem, MReactorError) or self.debug
+        ):
+            raise problem  # wrong for every clip
+        path = self.output / f"{read.files.id}.npz"
         _remove((path, beside(path, PRIORS), beside(path, PICTURE), *forms_beside(path)))
-        self.ledger.failed(clip_id, error, 1000 * seconds)
+        self.ledger.failed(failure_of(read.files.id, stage, problem), 1000 * seconds)
 
     def check(self) -> None:
         """Raises TooManyFailed."""

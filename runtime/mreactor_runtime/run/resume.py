@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from mreactor_runtime.run.extras import PICTURE, PRIORS
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
 from mreactor_runtime.run.run_json import Record, difference, fingerprint
 from mreactor_runtime.run.shard import (
+    ERRORS,
     MANIFEST,
     RUN,
     WHOLE,
     Shard,
+    errors_path,
     manifest_path,
     run_path,
     shard_files,
@@ -77,9 +79,10 @@ def keep_earlier(
         earlier.reasons.append(OTHERWISE + (told[0] if told else "it is not known how"))
     earlier.reasons += sorted(reasons)
     if shard == WHOLE:
-        for path in (*shards, *shard_files(output, RUN)):
+        for path in (*shards, *shard_files(output, RUN), *shard_files(output, ERRORS)):
             path.unlink(missing_ok=True)
-    remove_partials(output, _results(files, earlier.kept, beside_results))
+    records = (own, run_path(output, shard), errors_path(output, shard))
+    remove_partials(output, {*(path.name for path in records), *_results(files, beside_results)})
     return earlier
 
 
@@ -110,9 +113,7 @@ def _why_again(
     return None
 
 
-def _results(
-    ids: dict[str, ClipFiles | BadClip], kept: set[str], beside_results: Sequence[str]
-) -> set[str]:
-    """The files of clips that are not kept, below the output."""
+def _results(ids: Iterable[str], beside_results: Sequence[str]) -> set[str]:
+    """The files of clips, below the output."""
     suffixes = {RESULT, PRIORS, PICTURE, FACE_TABLE, *beside_results}
-    return {clip_id + suffix for clip_id in ids if clip_id not in kept for suffix in suffixes}
+    return {clip_id + suffix for clip_id in ids for suffix in suffixes}

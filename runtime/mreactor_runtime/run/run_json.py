@@ -74,6 +74,14 @@ def fingerprint(record: Record) -> str:
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
+def is_finished(path: Path, run: str, clips: int) -> bool:
+    """Whether a run file is of a run with this fingerprint that went over so many clips to its end,
+    with none failed."""
+    record = read_json(path) or {}
+    told = [record.get(name) for name in ("run", "finished", "clips", "failed", "stopped")]
+    return told == [run, True, clips, 0, False]
+
+
 def difference(old: Path, new: Record) -> str | None:
     """How the run of a run file differs in what decides the bytes; None where it does not."""
     try:

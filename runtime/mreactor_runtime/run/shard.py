@@ -12,10 +12,11 @@ from mreactor_ref.errors import UsageError
 
 T = TypeVar("T")
 
-MANIFEST, RUN = "manifest.jsonl", "run.json"
+MANIFEST, RUN, ERRORS = "manifest.jsonl", "run.json", "errors.jsonl"
 SHARD_NAMES = {
     MANIFEST: re.compile(r"manifest-[0-9]+-of-[0-9]+\.jsonl"),
     RUN: re.compile(r"run-[0-9]+-of-[0-9]+\.json"),
+    ERRORS: re.compile(r"errors-[0-9]+-of-[0-9]+\.jsonl"),
 }
 
 
@@ -77,8 +78,15 @@ def run_path(output: Path, shard: Shard = WHOLE) -> Path:
     return output / f"run-{shard.index}-of-{shard.count}.json"
 
 
+def errors_path(output: Path, shard: Shard = WHOLE) -> Path:
+    """Likewise, of the file that says why clips have failed."""
+    if shard == WHOLE:
+        return output / ERRORS
+    return output / f"errors-{shard.index}-of-{shard.count}.jsonl"
+
+
 def shard_files(output: Path, name: str) -> list[Path]:
-    """The files of all shards in a folder; `name` is MANIFEST or RUN."""
+    """The files of all shards in a folder; `name` is MANIFEST, RUN or ERRORS."""
     if not output.is_dir():
         return []
     return sorted(path for path in output.iterdir() if SHARD_NAMES[name].fullmatch(path.name))

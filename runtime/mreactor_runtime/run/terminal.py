@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mreactor_ref.printable import printable
+
 if TYPE_CHECKING:
     from mreactor_runtime.run.summary import Outcome, Progress, Summary
 
@@ -45,7 +47,7 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
 
         def say(self, text: str) -> None:
             if not quiet:
-                console.print(f"Note: {text}", markup=False)
+                console.print(f"Note: {printable(text)}", markup=False)
 
         def reached(self, clip_id: str, stage: str, part: float) -> None:
             if (clip_id, stage) != self.stage:
@@ -55,7 +57,7 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
 
         def finished(self, outcome: Outcome) -> None:
             if outcome.error:
-                console.print(f"Failed: {outcome.error}", markup=False)
+                console.print(f"Failed: {printable(outcome.error)}", markup=False)
             self.reactions += outcome.reactions
             rate = self.reactions / (time.perf_counter() - self.started)
             bar.update(self.task, advance=1, rate=f"{rate:.2f}", stage="")
@@ -66,7 +68,8 @@ def shown_progress(quiet: bool) -> Generator[Progress]:
 
 def stage_text(clip_id: str, stage: str, part: float, seconds: float) -> str:
     """How far a stage is that has taken so many seconds; how long it will take, once that shows."""
-    name = clip_id if len(clip_id) <= MOST_NAME else "..." + clip_id[-MOST_NAME:]
+    name = printable(clip_id)
+    name = name if len(name) <= MOST_NAME else "..." + name[-MOST_NAME:]
     text = f"; {stage} of {name}: {part:.0%}"
     if part == 0 or seconds < LEAST_SECONDS:
         return text
@@ -76,9 +79,10 @@ def stage_text(clip_id: str, stage: str, part: float, seconds: float) -> str:
 
 def last_line(summary: Summary) -> str:
     """The closing line: what was done, how fast, where it is."""
+    output = printable(str(summary.output))
     if summary.kept == summary.clips > 0:
         again = "(--no-resume does them again)"
-        return f"All {summary.clips} clips were done before {again}; results in {summary.output}"
+        return f"All {summary.clips} clips were done before {again}; results in {output}"
     parts = [f"{summary.done + summary.kept} of {summary.clips} clips done"]
     if summary.kept:
         parts.append(f"{summary.kept} of them before (--no-resume does them again)")
@@ -89,4 +93,4 @@ def last_line(summary: Summary) -> str:
     rate = summary.reactions / summary.seconds if summary.seconds else 0.0
     parts.append(f"{summary.reactions} reactions in {summary.seconds:.1f} s ({rate:.2f} a second)")
     parts += [f"{count} without {name}" for name, count in summary.missing.items()]
-    return f"{', '.join(parts)}; results in {summary.output}"
+    return f"{', '.join(parts)}; results in {output}"

@@ -21,7 +21,8 @@ from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.extras import Extra
-from mreactor_runtime.run.job import Options, run_job
+from mreactor_runtime.run.job import Job, do_job
+from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.reading import Explain
 from mreactor_runtime.run.shard import WHOLE
 from mreactor_runtime.run.summary import STAGES, Outcome, Progress, Summary
@@ -246,9 +247,8 @@ def _work(task: Task, events: Connection) -> None:
         try:
             reactor, extras, explain = task.open_run(task.device, task.threads)
             telling = _Telling(events)
-            summary = run_job(
-                task.input, task.output, reactor, task.options, telling, extras, explain
-            )
+            job = Job(task.input, task.output, reactor, task.options, telling, extras, explain)
+            summary = do_job(job)
         except Exception as error:
             events.send((RAISED, _sendable(error)))
         else:
