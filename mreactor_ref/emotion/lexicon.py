@@ -34,6 +34,7 @@ from vaderSentiment.vaderSentiment import N_SCALAR, NEGATE, SentimentIntensityAn
 from mreactor_ref.emotion.lexicon_files import OWN_FILES, read_lexicon
 from mreactor_ref.emotion.lexicon_terms import Affect, Lexicon, tidy, word_forms
 from mreactor_ref.emotion.priors import Prior, nearest_emotion
+from mreactor_ref.packaged import vader_folder
 
 OWN_SENTIMENT = "own sentiment"
 CACHED = 4096  # subjects
@@ -239,4 +240,5 @@ def own_sentiment(polarity: float) -> Prior:
 
 @cache
 def _analyzer() -> SentimentIntensityAnalyzer:
+    vader_folder()  # refuses lexicons that were changed
     return SentimentIntensityAnalyzer()

@@ -46,12 +46,12 @@ import math
 import os
 import re
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from mreactor_ref.emotion.lexicon_terms import Affect, Lexicon, LexiconFile, devices_of, tidy
 from mreactor_ref.emotion.priors import EMOTION_AFFECT, Prior
 from mreactor_ref.errors import UsageError
+from mreactor_ref.packaged import vader_folder
 
 SUBJECTS = Path(__file__).with_name("subjects.csv")
 COLUMNS = ["subject", "emotion", "polarity", "intensity"]
@@ -331,11 +331,8 @@ def _name(format: str, path: Path) -> str:
 
 
 def vader_file() -> Path:
-    """The lexicon that the vaderSentiment package ships."""
-    spec = find_spec("vaderSentiment")
-    if spec is None or not spec.submodule_search_locations:
-        raise UsageError("vaderSentiment is not installed", fix="pip install vaderSentiment")
-    return Path(spec.submodule_search_locations[0]) / "vader_lexicon.txt"
+    """The lexicon that the vaderSentiment package carries. Raises: as `vader_folder`."""
+    return vader_folder() / "vader_lexicon.txt"
 
 
 FORMATS: dict[str, Callable[[Path], Lexicon]] = {

