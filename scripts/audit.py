@@ -16,7 +16,13 @@ from typing import Any
 
 import click
 
-PIP_AUDIT = "--format=json --progress-spinner=off --no-deps --disable-pip --requirement".split()
+PIP_AUDIT = (
+    "--format=json",
+    "--progress-spinner=off",
+    "--no-deps",
+    "--disable-pip",
+    "--requirement",
+)
 
 
 @click.command()

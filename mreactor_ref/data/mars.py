@@ -41,7 +41,7 @@ def tree_record(root: Path) -> dict[str, Any]:
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"is no JSON that can be read: {error}", path, REMOVE) from None
     if not isinstance(record, dict):
         raise UsageError("is no JSON object", path, REMOVE)

@@ -57,6 +57,7 @@ SUBJECTS = Path(__file__).with_name("subjects.csv")
 COLUMNS = ["subject", "emotion", "polarity", "intensity"]
 
 VADER_ALPHA = 15  # vaderSentiment's normalize(score, alpha=15)
+SENSE = re.compile(r"0*[1-9][0-9]{0,3}")  # which of a word's senses
 VADER_RATING = 4  # the largest rating
 
 # Plutchik's eight as labels of this project. Trust is pleasant and calm.
@@ -91,9 +92,10 @@ EXPECTED = {
 }
 
 _TERM = re.compile(r"(?=.*[^\W\d_]{2})[^\W\d_][\w' ]*")  # not o_o
-_LIWC_CATEGORY = re.compile(r"(\d+)\s+(\w+)")
+_LIWC_CATEGORY = re.compile(r"(\d{1,9})\s+(\w+)")
 _LIWC_TERM = re.compile(r"(\S.*?)\s+([\d(<].*)")
 _LIWC_CONDITION = re.compile(r"(?:\([^)]*\)|<[^>]*>)\s*\d+(?:/(\d+))?")
+_LIWC_NUMBER = re.compile(r"\d{1,9}")
 
 
 def parse_lexicon_option(text: str) -> Lexicon:
@@ -227,7 +229,7 @@ def read_sentiwordnet(path: Path) -> Lexicon:
             raise file.wrong(f"line {line}: PosScore and NegScore sum to {p + n}, over 1")
         for name in terms.split():
             term, _, sense = name.rpartition("#")
-            if not term or not sense.isdecimal() or int(sense) < 1:
+            if not term or not SENSE.fullmatch(sense):
                 raise file.wrong(f"line {line}: term {name!r} has no sense number")
             weight, key = 1 / int(sense), tidy(term)
             w, positive, negative = sums.get(key, (0.0, 0.0, 0.0))
@@ -287,7 +289,7 @@ def read_liwc(path: Path) -> Lexicon:
     for line, text in lines:
         match = _LIWC_TERM.fullmatch(text.strip())
         numbers = _LIWC_CONDITION.sub(r"\1", match[2]).split() if match else []
-        if not match or not all(number.isdecimal() for number in numbers):
+        if not match or not all(map(_LIWC_NUMBER.fullmatch, numbers)):
             raise file.wrong(f"line {line} is not a term and its categories")
         kinds = {names.get(int(number), "") for number in numbers} & LIWC_CATEGORIES.keys()
         found.setdefault(match[1].lower(), set()).update(kinds)

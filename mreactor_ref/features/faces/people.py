@@ -22,6 +22,8 @@ def one_face(table: Table) -> Table:
     known = None if ids is None else np.unique(ids[np.isfinite(ids)])
     if ids is not None and known is not None and len(known) > 1:
         sizes, seen = _sizes(table), _seen(table)
+        if not seen.any():
+            return table
         counts = np.array([(seen & (ids == face)).sum() for face in known])
         steady = known[counts >= STEADY * counts.max()]
         size = [np.nan_to_num(sizes[seen & (ids == face)].mean()) for face in steady]

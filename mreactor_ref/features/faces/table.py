@@ -16,6 +16,7 @@ from mreactor_ref.features.faces.track import MAX_ROWS
 
 DELIMITERS = ",;\t"
 REMARK = "#"  # begins a line for people above the header
+LARGEST = float(np.finfo(np.float32).max)
 MAX_LINE = 1 << 18  # characters of a line
 
 
@@ -164,7 +165,10 @@ class _Csv:
             yield line
 
     def number(self, cell: str) -> float:
-        """NaN for an empty cell. Raises ValueError."""
+        """NaN for an empty cell. Raises ValueError, also where a float32 is too small for it."""
         if not cell:
             return np.nan
-        return float(cell.replace(",", ".") if self._decimal_comma else cell)
+        value = float(cell.replace(",", ".") if self._decimal_comma else cell)
+        if LARGEST < abs(value) < np.inf:
+            raise ValueError(cell)
+        return value

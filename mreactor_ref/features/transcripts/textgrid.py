@@ -85,7 +85,7 @@ def _tiers(text: str) -> dict[str, list[Interval]]:
                 _skip(tokens, 2 * count)
             else:
                 raise Unreadable(f"has a tier of the kind {kind!r}", FIX)
-    except (StopIteration, ValueError) as error:
+    except (StopIteration, ValueError, OverflowError) as error:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable("is a TextGrid that is cut off or damaged", FIX) from error

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.features.faces.npy import HEADER_ERRORS
 from mreactor_ref.files import sha256_of
 from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, Array
 from mreactor_runtime.forms import RESULT
@@ -21,7 +22,8 @@ from mreactor_runtime.run.shard import MANIFEST, RUN, shard_files
 
 AGAIN = "make it again with mreactor-infer"
 # What numpy's reading of an archive is known to raise.
-ARCHIVE_ERRORS = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+# RuntimeError: encrypted, or packed in a way that zipfile does not know.
+ARCHIVE_ERRORS = (*HEADER_ERRORS, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def _lines(path: Path) -> Iterator[tuple[Place, Line]]:
         for raw in file:
             try:
                 line = json.loads(raw)
-            except ValueError:  # torn, or not ours
+            except (ValueError, RecursionError):  # torn, or not ours
                 line = None
             if isinstance(line, dict) and isinstance(line.get("id"), str):
                 yield Place(path, start, len(raw)), line

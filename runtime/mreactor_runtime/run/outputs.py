@@ -31,6 +31,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """An object from a file; None where there is none, or it is damaged."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

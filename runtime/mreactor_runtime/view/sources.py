@@ -133,5 +133,5 @@ def _explained(path: Path) -> list[dict[str, Any]]:
             {"words": [[float(row["start"]), float(row["end"]), str(row["utterance"])]]}
             for row in json.loads(path.read_bytes())
         ]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []

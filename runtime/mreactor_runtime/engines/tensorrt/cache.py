@@ -232,5 +232,5 @@ def _read_manifest(path: Path) -> _Manifest:
         return _Manifest(PlanKey(**told["key"]), told["plan_sha256"])
     except OSError as error:
         raise IntegrityError(f"cannot be read: {error.strerror}", path, BUILD_AGAIN) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"does not describe a plan: {error}", path, BUILD_AGAIN) from None
