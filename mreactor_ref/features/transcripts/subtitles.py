@@ -17,6 +17,7 @@ from mreactor_ref.features.transcripts.word import Cue, Parsed, Piece, Unreadabl
 
 REPEAT_GAP = 0.1  # seconds; a rolling caption repeats its last line within this
 LEAST_REPEATS = 3  # cues that repeat a line, where no times inside show captions that roll
+UNTOLD = re.compile(r"[^\d\s:.,>-]")
 EXAMPLE = "00:00:01,000 --> 00:00:02,500"
 
 TIMING = re.compile(rf"\s*{CLOCK}\s*-{{1,2}}>\s*{CLOCK}(?:\s|$)")
@@ -48,13 +49,14 @@ def parse_subtitles(text: str) -> Parsed:
         lines = _without_blocks(lines)
     shown, bad = _shown(lines, is_vtt)
     if not shown and (bad or not is_vtt):
-        where = f": {bad[0]!r} is no time" if bad else ""
+        where = f": {_times_of(bad[0])!r} is no time" if bad else ""
         raise Unreadable(
             f"holds no cue that can be read{where}", f"a cue has a line like {EXAMPLE}"
         )
     if bad:
         warnings.append(
-            f"cues left out, for their times cannot be read: {len(bad)}, first {bad[0]!r}"
+            f"cues left out, for their times cannot be read: {len(bad)}, "
+            f"first {_times_of(bad[0])!r}"
         )
     if dropped := _drop_repeats(shown, bool(INLINE.search(text))):
         warnings += (
@@ -63,6 +65,11 @@ def parse_subtitles(text: str) -> Parsed:
     if cut := _cut_overlaps(shown):
         warnings.append(f"cues that last into the next one, ended where that begins: {cut}")
     return Parsed([_cue(cue) for cue in shown if cue.lines], warnings=warnings)
+
+
+def _times_of(line: str) -> str:
+    """The beginning of a line, as far as it is a time: what is said is not told in messages."""
+    return UNTOLD.split(line, maxsplit=1)[0].strip()
 
 
 def _without_blocks(lines: list[str]) -> list[str]:

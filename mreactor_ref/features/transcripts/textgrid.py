@@ -84,7 +84,7 @@ def _tiers(text: str) -> dict[str, list[Interval]]:
             elif kind == POINTS:
                 _skip(tokens, 2 * count)
             else:
-                raise Unreadable(f"has a tier of the kind {kind!r}", FIX)
+                raise Unreadable("has a tier that is neither of intervals nor of points", FIX)
     except (StopIteration, ValueError, OverflowError) as error:
         if isinstance(error, Unreadable):
             raise
