@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,19 @@ from mreactor_ref.command import INTERRUPTED, TERMINATED, Terminated, one_line_e
 from mreactor_ref.data.reading import ReadOptions, reading_options
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.files import check_writable
-from mreactor_ref.schedule import Solver
-from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
+from mreactor_runtime.engines.names import AUTO, DEVICES
 from mreactor_runtime.forms import SUFFIXES, named_formats
-from mreactor_runtime.sampling_options import not_nan, solver_options
+from mreactor_runtime.merge_cli import merge
+from mreactor_runtime.reactor_options import ReactorOptions, reactor_options
+from mreactor_runtime.run.on_ray.options import RayOptions, ray_options
+from mreactor_runtime.run.stores import is_url
+from mreactor_runtime.run_parts import RunParts
 
 if TYPE_CHECKING:
-    from mreactor_runtime.reactor import Reactor
-    from mreactor_runtime.run.extras import Extra
-    from mreactor_runtime.run.reading import Explain
+    from mreactor_runtime.run.options import Options
+    from mreactor_runtime.run.summary import Progress, Summary
 
+MERGE = "merge"
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 
 
@@ -39,7 +42,29 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     return int(value) if value is not None and value.isdecimal() else value  # or a share
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class Place(click.Path):
+    """A folder, or a URL, which stays as it is."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
+class Infer(click.Command):
+    """`mreactor-infer`, which is `mreactor-infer merge` where that is its first word."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **more: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == [MERGE]:
+            more["prog_name"] = f"mreactor-infer {MERGE}"
+            return merge.main(words[1:], **more)
+        return super().main(args, *others, **more)
+
+
+@click.command(
+    cls=Infer,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="mreactor-infer merge OUTPUT puts the manifests of several --shard together.",
+)
 @click.version_option(package_name="mreactor")
 @click.option(
     "-i",
@@ -47,57 +72,24 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     "inputs",
     multiple=True,
     required=True,
-    metavar="FOLDER|FILE|PATTERN",
+    metavar="FOLDER|FILE|PATTERN|URL",
     help="Clips: a folder, searched in depth, where files that share a stem are a clip; a file, "
-    "with what lies beside it; or a pattern. May be repeated.",
+    "with what lies beside it; a pattern; or a folder at a URL, such as s3://bucket/clips. May be "
+    "repeated.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     default=Path("reactions"),
     help="Folder for the results.",
 )
-@click.option(
-    "--samples",
-    "--num-samples",
-    type=click.IntRange(1, 1000),
-    default=10,
-    help="Reactions to each clip.",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="mini",
-    help="A shipped name, a checkpoint, or a bundle's folder.",
-)
-@click.option(
-    "--engine",
-    "--backend",
-    type=click.Choice(ENGINES),
-    default=AUTO,
-    help="What runs the model.",
-)
+@reactor_options
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
     default=AUTO,
     help="Where the engine runs; auto is CUDA where there is one.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice((AUTO, *DTYPES)),
-    default=AUTO,
-    help="Of the steps. A bundle has its own; a checkpoint runs in fp32, or on CUDA in bf16.",
-)
-@click.option("--seed", type=int, default=0, help="The same seed gives the same reactions.")
-@solver_options(Solver())
-@click.option(
-    "--smoothness",
-    type=click.FloatRange(-3, 3),
-    default=0.0,
-    callback=not_nan,
-    help="Of the motion, in deviations from the average of the training data.",
 )
 @click.option(
     "--threads",
@@ -110,6 +102,7 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     metavar="0,1 | cpu,cpu",
     help="Share the clips among devices, a process each: numbers of CUDA devices, or CPUs.",
 )
+@ray_options
 @click.option(
     "--shard",
     metavar="I/N",
@@ -165,17 +158,12 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(
     inputs: tuple[str, ...],
-    output: Path,
-    samples: int,
-    model: str,
-    engine: str,
+    output: Path | str,
+    reacting: ReactorOptions,
     device: str,
-    dtype: str,
-    seed: int,
-    solver: dict[str, Any],
-    smoothness: float,
     threads: int | None,
     devices: str | None,
+    ray: RayOptions | None,
     shard: str | None,
     batch_size: int | None,
     resume: bool,
@@ -199,26 +187,34 @@ def main(
     OUTPUT/manifest.jsonl; OUTPUT/run.json says how it was made.
 
     The same command goes on where a run has ended, however it did. Several --shard can write into
-    one OUTPUT; without --shard the same command then puts their manifests together.
+    one OUTPUT; mreactor-infer merge, or the same command without --shard, then puts their manifests
+    together.
 
     Exit codes: 0 done; 2 usage; 3 some clips failed; 4 more than --max-errors failed; 5 a model's
     file is damaged; 130 interrupted (Ctrl-C); 143 ended by SIGTERM; 1 anything else.
     """
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
+    at_urls = any(map(is_url, (output, *inputs)))
+    if at_urls and (ray is not None or devices is not None or dry_run or report):
+        raise click.UsageError(
+            "clips or results at a URL go with one process: share them out with --shard, and make "
+            "pages of a copy"
+        )
+    if ray is not None and (devices is not None or threads is not None):
+        raise click.UsageError("--ray has --ray-concurrency and --ray-num-cpus in their place")
     seen = ""
     with one_line_errors(debug), orderly_end():
         from rich.console import Console
 
         from mreactor_ref.data.clips import find_clips
-        from mreactor_runtime.run.devices import run_on_devices
         from mreactor_runtime.run.dry_run import print_clips
-        from mreactor_runtime.run.job import Options, run_job
+        from mreactor_runtime.run.options import Options
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
         if dry_run:
-            print_clips(find_clips(inputs), output, reading, Console())
+            print_clips(find_clips(inputs), Path(output), reading, Console())
             return
         formats = named_formats(output_format)
         options = Options(
@@ -231,29 +227,18 @@ def main(
             shard=Shard.parse(shard) if shard else None,
             reading=reading,
         )
-        check_writable(output)
-        sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
-        opens = partial(
-            open_run, model, engine, dtype, sampling, recovery, plot, formats, explain_priors
-        )
+        parts = RunParts(reacting, recovery, formats, plot, explain_priors)
         try:
-            if devices is not None:
-                names = [name.strip() for name in devices.split(",") if name.strip()]
-                with shown_progress(quiet) as progress:
-                    summary = run_on_devices(
-                        inputs, output, names, opens, options, progress, threads
-                    )
-            else:
-                reactor, extras, explain = opens(device, threads)
-                with shown_progress(quiet) as progress:
-                    summary = run_job(inputs, output, reactor, options, progress, extras, explain)
+            with shown_progress(quiet) as progress:
+                places = (device, threads, devices, ray)
+                summary = _run(inputs, output, parts, options, progress, *places)
         except KeyboardInterrupt as stop:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         if report:
             from mreactor_runtime.view.pages import write_view
 
-            seen = f"; to see them open {write_view(output, inputs=inputs).index}"
+            seen = f"; to see them open {write_view(Path(output), inputs=inputs).index}"
     if not quiet:
         click.echo(last_line(summary) + seen)
     if summary.stopped:
@@ -262,39 +247,32 @@ def main(
         raise click.exceptions.Exit(SOME_FAILED)
 
 
-def open_run(
-    model: str,
-    engine: str,
-    dtype: str,
-    sampling: dict[str, Any],
-    recovery: RecoveryOptions,
-    plot: bool,
-    formats: tuple[str, ...],
-    explain_priors: bool,
+def _run(
+    inputs: tuple[str, ...],
+    output: Path | str,
+    parts: RunParts,
+    options: Options,
+    progress: Progress,
     device: str,
     threads: int | None,
-) -> tuple[Reactor, list[Extra], Explain | None]:
-    """The reactor that the options ask for, what is written beside results, and what explains.
+    devices: str | None,
+    ray: RayOptions | None,
+) -> Summary:
+    """The run in this process, or shared out. Raises MReactorError and KeyboardInterrupt."""
+    from mreactor_runtime.run.devices import run_on_devices
+    from mreactor_runtime.run.job import run_job
+    from mreactor_runtime.run.on_ray.run import run_on_ray
+    from mreactor_runtime.run.staged import run_staged
 
-    Args:
-        sampling: what the user gave; the rest is the model's own.
-    Raises:
-        UsageError: there is no such model or engine, or they do not fit.
-    """
-    from mreactor_ref.emotion.options import open_recovery
-    from mreactor_runtime.convert.during_run import other_forms
-    from mreactor_runtime.reactor import Reactor
-    from mreactor_runtime.run.extras import picture
-    from mreactor_runtime.run.job import explain_with
-
-    extras: list[Extra] = []
-    if plot:
-        from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
-
-        require_matplotlib()
-        extras.append(picture(plot_timeline))
-    source = open_recovery(recovery)
-    reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
-    if formats:
-        extras.append(other_forms(formats, reactor))
-    return reactor, extras, explain_with(source) if explain_priors else None
+    if any(map(is_url, (output, *inputs))):
+        reactor, extras, explain = parts(device, threads)
+        return run_staged(inputs, output, reactor, options, progress, extras, explain)
+    output = Path(output)
+    check_writable(output)
+    if ray is not None:
+        return run_on_ray(inputs, output, parts, ray, options, progress, device)
+    if devices is not None:
+        names = [name.strip() for name in devices.split(",") if name.strip()]
+        return run_on_devices(inputs, output, names, parts, options, progress, threads)
+    reactor, extras, explain = parts(device, threads)
+    return run_job(inputs, output, reactor, options, progress, extras, explain)

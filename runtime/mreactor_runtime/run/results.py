@@ -16,10 +16,11 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.forms import beside, forms_beside
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.extras import PICTURE, PRIORS, Extra
-from mreactor_runtime.run.failures import Failure, add_failure, failure_of
-from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
+from mreactor_runtime.run.failures import Failure, failure_of
+from mreactor_runtime.run.manifest import DONE, FAILED, Line
 from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
+from mreactor_runtime.run.records import Records
 from mreactor_runtime.run.shard import MANIFEST
 from mreactor_runtime.run.summary import WRITE, Outcome, Progress, Summary
 
@@ -33,31 +34,29 @@ class TooManyFailed(Exception):
 class Ledger:
     """Records the outcomes of a run's clips, and tells who listens; in any thread.
 
-    Args:
-        errors: the file of the clips that have failed.
-        head: the fields that every line of the manifest has.
+    Args: head: the fields that every line of the manifest has.
     """
 
-    def __init__(
-        self, manifest: Manifest, errors: Path, summary: Summary, progress: Progress, head: Line
-    ):
-        self._manifest, self._summary, self._progress = manifest, summary, progress
-        self._errors, self._head = errors, head
+    def __init__(self, records: Records, summary: Summary, progress: Progress, head: Line):
+        self._records, self._summary, self._progress = records, summary, progress
+        self._head = head
         self._lock = threading.RLock()  # saying is part of writing down
         self._said: dict[str, set[str]] = {}  # of each kind what was said
 
-    def done(self, clip_id: str, line: Line, reactions: int, milliseconds: float) -> None:
+    def done(self, clip: SpeakerClip, line: Line, reactions: int, milliseconds: float) -> None:
         """A clip's result is written."""
+        missing = _missing(clip)
         with self._lock:
-            self._write(clip_id, DONE, line, milliseconds, None)
+            self._write(clip.id, DONE, line, milliseconds, None)
             self._summary.done += 1
             self._summary.reactions += reactions
-            self._progress.finished(Outcome(clip_id, reactions, milliseconds))
+            self._summary.missing.update(missing)
+            self._progress.finished(Outcome(clip.id, reactions, milliseconds, missing=missing))
 
     def failed(self, failure: Failure, milliseconds: float) -> None:
         """A clip has no result."""
         with self._lock:
-            add_failure(self._errors, failure)
+            self._records.add_failure(failure)
             self._write(failure.id, FAILED, {}, milliseconds, failure.text)
             self._summary.failed[failure.id] = failure.text
             self._progress.finished(Outcome(failure.id, 0, milliseconds, failure.text))
@@ -66,7 +65,7 @@ class Ledger:
         self, clip_id: str, status: str, line: Line, milliseconds: float, error: str | None
     ) -> None:
         end = {"milliseconds": round(milliseconds, 1), "error": error}
-        self._manifest.add({"id": clip_id, "status": status} | self._head | line | end)
+        self._records.add({"id": clip_id, "status": status} | self._head | line | end)
 
     def spent(self, stage: str, seconds: float) -> None:
         with self._lock:
@@ -96,11 +95,11 @@ class Ledger:
     def tell(self, clip: SpeakerClip, warnings: Sequence[str]) -> None:
         """Pass on each warning, and each kind of missing stream, once a run."""
         with self._lock:
-            missing = self._summary.missing
+            said = self._said.setdefault("missing", set())
             for name in _missing(clip):
-                if not missing[name]:
+                if name not in said:
+                    said.add(name)
                     self.say(f"{clip.id} has no {name}: the model does without (said once a run)")
-                missing[name] += 1
             for warning in warnings:
                 self.say_of("warning", warning, clip.id, warning)
 
@@ -153,7 +152,7 @@ class Results:
             for row in reactions.priors
         ]
         count = len(reactions.attributes)
-        self.ledger.done(clip.id, line, count, 1000 * (seconds + spent))
+        self.ledger.done(clip, line, count, 1000 * (seconds + spent))
 
     def _write_face(self, read: Read, path: Path) -> None:
         """The face out of the clip's video; not beside the video, where it would be the clip's."""
@@ -198,10 +197,10 @@ class Results:
             raise TooManyFailed
 
 
-def _missing(clip: SpeakerClip) -> list[str]:
+def _missing(clip: SpeakerClip) -> tuple[str, ...]:
     missing = [name for name in ("sound", "words") if getattr(clip, name) is None]
     face = [name for name in ("coefficients", "attributes") if getattr(clip, name) is None]
-    return missing + (["face"] if len(face) == 2 else [f"face {name}" for name in face])
+    return (*missing, *(["face"] if len(face) == 2 else [f"face {name}" for name in face]))
 
 
 def _remove(files: Iterable[Path]) -> None:

@@ -15,13 +15,14 @@ class Outcome:
     """The outcome of one clip; `error` is None where it is done.
 
     `milliseconds` are those of its own reading, sampling and writing; clips that are sampled
-    together share the time of that evenly.
+    together share the time of that evenly. `missing` are the streams that it does not have.
     """
 
     clip_id: str
     reactions: int
     milliseconds: float
     error: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 class Progress(Protocol):
@@ -61,6 +62,7 @@ class Summary:
     """The figures and notes of a run.
 
     Attributes:
+        output: a folder, or a URL.
         clips: all of the input, or of its shard. kept: of these, done by an earlier run.
         done, reactions: by this run. seconds: from its first clip to its last, on the wall.
         failed: clip id -> error. notes: what was said on the way.
@@ -71,7 +73,7 @@ class Summary:
         devices: what each process says of itself, where there were several.
     """
 
-    output: Path
+    output: Path | str
     clips: int
     kept: int = 0
     done: int = 0
