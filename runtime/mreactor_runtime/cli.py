@@ -284,15 +284,12 @@ def open_run(
     from mreactor_ref.emotion.options import open_recovery
     from mreactor_runtime.convert.during_run import other_forms
     from mreactor_runtime.reactor import Reactor
-    from mreactor_runtime.run.extras import picture
+    from mreactor_runtime.run.extras import timelines
     from mreactor_runtime.run.job import explain_with
 
     extras: list[Extra] = []
     if plot:
-        from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
-
-        require_matplotlib()
-        extras.append(picture(plot_timeline))
+        extras.append(timelines())
     source = open_recovery(recovery)
     reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
     if formats:

@@ -118,7 +118,7 @@ def _write_clip(
     """The page of a clip and its data; its row. Raises ClipError where it cannot be shown."""
     page = _place(output, line["id"])
     shown = show_clip(folder.result(line["id"]), line, clip, page, media, meaning)
-    write_whole(page, clip_page(line["id"]))
+    write_whole(page, clip_page(line["id"], shown.mark))
     data = page.with_name(page.name.removesuffix(".html") + ".js")
     write_whole(data, call("clip", shown.data))
     return shown_row(line, shown)
