@@ -81,9 +81,10 @@ def _reactions(service: Service) -> APIRouter:
             service.places.give_back()
             raise
         job = service.submit(source, asked)
-        await asyncio.wait([asyncio.wrap_future(job.outcome)], timeout=asked.wait)
-        if job.outcome.done():
-            return _file(job.outcome.result())
+        if asked.wait:
+            await asyncio.wait([asyncio.wrap_future(job.outcome)], timeout=asked.wait)
+            if job.outcome.done():
+                return _file(job.outcome.result())
         service.jobs.keep(job)
         headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": POLL_SECONDS}
         return JSONResponse(job.to_dict(), HTTPStatus.ACCEPTED, headers)

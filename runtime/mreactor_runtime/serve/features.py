@@ -100,7 +100,8 @@ def _stream(name: str, rows: Rows | None, width: int) -> Array | None:
     if found != [width]:
         shown = " and ".join(map(str, found[:2])) or "no"
         raise _wrong(f"have {name} of {shown} numbers a frame, not {width}")
-    values = np.array(rows, np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        values = np.array(rows, np.float32)
     if not np.isfinite(values).all():
         raise _wrong(f"have {name} that are not finite")
     return values

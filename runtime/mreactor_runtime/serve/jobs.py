@@ -97,10 +97,11 @@ class Jobs:
 
     @property
     def unfetched(self) -> int:
-        """Answers that nobody has had."""
+        """Jobs that have ended, and nobody has had the answer."""
         with self._lock:
             self._forget_old()
-            return sum(not job.fetched for job in self._jobs.values())
+            ended = (job for job in self._jobs.values() if job.ended is not None)
+            return sum(not job.fetched for job in ended)
 
     def _ended(self, job: Job) -> None:
         with self._lock:
