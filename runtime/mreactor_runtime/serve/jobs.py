@@ -100,7 +100,7 @@ class Jobs:
         """Jobs that have ended, and nobody has had the answer."""
         with self._lock:
             self._forget_old()
-            ended = (job for job in self._jobs.values() if job.ended is not None)
+            ended = (job for job in self._jobs.values() if job.outcome.done())
             return sum(not job.fetched for job in ended)
 
     def _ended(self, job: Job) -> None:
