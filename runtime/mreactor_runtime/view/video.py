@@ -22,6 +22,7 @@ from mreactor_runtime.convert.take import Take, make_take
 from mreactor_runtime.provenance import MARK
 from mreactor_runtime.report.timeline import require_matplotlib
 from mreactor_runtime.view.clip_data import DEFAULT_FPS
+from mreactor_runtime.view.credentials import Credentials
 
 MOST_HEADS, COLUMNS = 10, 5
 WIDTH, HEIGHT, STRIP = 144, 156, 24  # pixels of a head, and of the line below all
@@ -34,12 +35,14 @@ def write_video(
     target: Path,
     meaning: str,
     report: Callable[[str, int, int], None] = lambda what, done, of: None,
+    credentials: Credentials | None = None,
 ) -> None:
     """Write an mp4 (H.264, AAC) of the first ten reactions to a clip, each said to be generated.
 
     Args:
         result: the npz of the clip. clip: its own files, for the sound; without it there is none.
         meaning: FACEVERSE or ARKIT, see `take.make_take`. report: is told what is done of what.
+        credentials: sign it.
 
     Raises:
         ClipError: the result or the sound cannot be read. UsageError: matplotlib is not installed.
@@ -58,6 +61,8 @@ def write_video(
         about = {"title": read.provenance.clip, "comment": MARK}
         about |= {"description": read.provenance.to_json()}
         _write(partial, _pictures(takes), len(takes[0].angles), fps, wave, report, about)
+        if credentials is not None:
+            credentials.sign(partial, read.provenance, wave is not None)
 
 
 def _pictures(takes: list[Take]) -> Iterator[Picture]:
