@@ -16,7 +16,7 @@ from mreactor_ref.command import line_now_and_then, one_line_errors
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate"),
-    *("sentence_transformers", "openai", "numba"),
+    *("sentence_transformers", "openai", "numba", "fastapi", "uvicorn", "pydantic", "c2pa"),
 )
 
 
@@ -73,6 +73,14 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", ".", "--shard", "0/2"], "no shard 0/2"),
         ("mreactor-infer", ["--input", ".", "--model", "nonesuch"], "no model 'nonesuch'"),
         ("mreactor-infer", ["--input", ".", "--output-format", "fbx"], "no format 'fbx'"),
+        ("mreactor-serve", ["--model", "maxi", "--port", "0"], "no model 'maxi'"),
+        ("mreactor-serve", ["--queue", "0"], "--queue"),
+        ("mreactor-serve", ["--api-key-file", "none"], "none: the key cannot be read"),
+        (
+            "mreactor-serve",
+            ["--samples", "30", "--port", "0"],
+            "samples is 30, more than a request",
+        ),
         ("mreactor-convert", [".", "--to", "glb"], "is no run's folder"),
         ("mreactor-export", ["--model", "."], "is a folder, not a checkpoint"),
         (
