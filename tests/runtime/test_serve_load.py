@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -89,6 +90,22 @@ def test_a_refusal_reaches_a_client_that_has_a_body_to_send():
         assert sum(statuses.values()) == 8
         while site.client.get(f"{place}/result").status_code != 200:
             time.sleep(0.05)
+
+
+def test_a_body_that_does_not_come_gives_its_place_back():
+    head = b"POST /v1/reactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: 2000000\r\n\r\n{"
+    with fake.served(slow(), limits=Limits(queue=1, upload_seconds=0.3)) as site:
+        host, port = site.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as late:
+            late.sendall(head)
+            assert late.recv(1000).startswith(b"HTTP/1.1 408 ")
+        wait_for(lambda: site.service.places.taken == 0)
+        with socket.create_connection((host, int(port))) as gone:
+            gone.sendall(head)
+            wait_for(lambda: site.service.places.taken == 1)
+        wait_for(lambda: site.service.places.taken == 0)
+        assert site.post(face(10)).status_code == 200
 
 
 class Gated(BatchReactor):
