@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -284,6 +285,8 @@ def test_the_page_explains_everything_without_a_network(site: Served):
     assert "https://" not in page
     described = site.client.get("/openapi.json").json()
     assert set(described["paths"][REACTIONS]["post"]["responses"]) >= {"200", "202", "422", "429"}
+    for name in re.findall(r'"\$ref": "([^"]*)"', json.dumps(described)):
+        assert name.removeprefix("#/components/schemas/") in described["components"]["schemas"]
     body = described["paths"][REACTIONS]["post"]["requestBody"]["content"]
     assert set(body) == {"multipart/form-data", "application/json"}
     example = body["application/json"]["example"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mreactor_runtime.serve.answers import PROVENANCE_HEADER, WARNINGS_HEADER
-from mreactor_runtime.serve.features import Features
+from mreactor_runtime.serve.features import Features, Said
 from mreactor_runtime.serve.uploads import PARTS
 
 ABOUT = """
@@ -18,6 +18,15 @@ every answer says so.
 The same clip under the same `id` with the same options gives the same bytes, and they are those of
 `mreactor-infer`.
 """
+
+
+def _features() -> dict[str, Any]:
+    """The schema of `Features` with that of its utterances inside, for a body has no `$defs`."""
+    schema = Features.model_json_schema()
+    schema["properties"]["utterances"]["items"] = schema.pop("$defs")[Said.__name__]
+    return schema
+
+
 FRAME = {"fps": 25.0, "attributes": [[0.0] * 25] * 2}
 SAID = [{"start": 0.0, "end": 0.08, "text": "I got the job!"}]
 BODY: dict[str, Any] = {
@@ -38,7 +47,7 @@ BODY: dict[str, Any] = {
             },
         },
         "application/json": {
-            "schema": Features.model_json_schema(),
+            "schema": _features(),
             "example": FRAME | {"utterances": SAID},
         },
     },
