@@ -16,7 +16,8 @@ from mreactor_ref.command import line_now_and_then, one_line_errors
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate"),
-    *("sentence_transformers", "openai", "numba", "ray", "pyarrow"),
+    *("sentence_transformers", "openai", "numba", "ray", "pyarrow", "fastapi", "uvicorn"),
+    *("pydantic", "c2pa"),
 )
 
 
@@ -78,6 +79,14 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", "memory://clips", "--ray"], "share them out with --shard"),
         ("mreactor-infer", ["--input", "memory://clips"], "no clips found"),
         ("mreactor-infer", ["merge", "."], "has no manifests of shards"),
+        ("mreactor-serve", ["--model", "maxi", "--port", "0"], "no model 'maxi'"),
+        ("mreactor-serve", ["--queue", "0"], "--queue"),
+        ("mreactor-serve", ["--api-key-file", "none"], "none: the key cannot be read"),
+        (
+            "mreactor-serve",
+            ["--samples", "30", "--port", "0"],
+            "samples is 30, more than a request",
+        ),
         ("mreactor-convert", [".", "--to", "glb"], "is no run's folder"),
         ("mreactor-convert", [".", "--to", "webdataset"], "is no run's folder"),
         ("mreactor-export", ["--model", "."], "is a folder, not a checkpoint"),

@@ -115,6 +115,7 @@ def open_reader(
     hear: Hear | None = None,
     device: torch.device | str = "cpu",
     decoder: Decoder | None = None,
+    keep_faces: bool = True,
 ) -> FeatureReader:
     """A reader of clips for a model.
 
@@ -122,6 +123,7 @@ def open_reader(
         hear: of `open_hearing`, which several readers can share.
         device: where encoders that are neural networks run.
         decoder: of sound and video; None decodes in this process.
+        keep_faces: keep the faces of videos in the cache folder, and take them from there.
 
     Raises:
         UsageError: the judge of expressions is not to be had.
@@ -134,7 +136,7 @@ def open_reader(
     if options.video_faces:
         frames = decoder.read_frames if decoder else read_frames
         reader = open_face_reader(options.expression_model, frames)
-        face = partial(read_face_of_video, reader=reader)
+        face = partial(read_face_of_video, reader=reader, keep=keep_faces)
     return FeatureReader(
         config,
         device,

@@ -42,6 +42,7 @@ from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.noise_ahead import Draw, NoiseAhead
 from mreactor_runtime.opening import ModelFacts, open_model
+from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
 from mreactor_runtime.transfer import HostCopy, to_device
@@ -49,13 +50,17 @@ from mreactor_runtime.transfer import HostCopy, to_device
 
 @dataclass(frozen=True)
 class ClipReactions(Reactions):
-    """The reactions to one clip, and the priors they came from: of each reaction, one an utterance.
+    """The reactions to one clip, what made them, and their priors: of each, one an utterance.
 
     `attributes` (S, T, 25) and `coefficients` (S, T, 58), float32, in natural units.
     """
 
-    clip_id: str
+    provenance: Provenance
     priors: Priors
+
+    @property
+    def clip_id(self) -> str:
+        return self.provenance.clip
 
 
 class Reactor:
@@ -64,8 +69,7 @@ class Reactor:
     Attributes:
         source: of the emotion priors; expressive recovery on this machine where left out.
         notes: lines for the user about what `open` chose.
-        sampling: how it samples where a call says nothing else; the model's own solver where left
-            out.
+        sampling: of calls that say nothing else; the model's own solver where left out.
     """
 
     def __init__(
@@ -100,8 +104,7 @@ class Reactor:
         """A model by name, checkpoint or bundle folder; arguments and errors of `open_model`.
 
         Args:
-            changes: of how it samples, by name, such as `samples=3, steps=5`: in place of 10
-                reactions and of the model's own solver.
+            changes: of how it samples, by name, such as `samples=3, steps=5`.
         """
         opened = open_model(model, engine, device, threads, dtype)
         sampling = changed(Sampling(solver=opened.model.defaults), **changes)
@@ -172,7 +175,8 @@ class Reactor:
         # All are sampled before the first is waited for; a GPU works on meanwhile.
         sampled = [HostCopy(self._sample(one, sampling, noise)) for one in ready]
         for one, reaction in zip(ready, sampled, strict=True):
-            results[one.number] = _in_natural_units(one, reaction.wait())
+            made = Provenance.of(one.clip, sampling.seed, self.model.name, self.model.sha256)
+            results[one.number] = _in_natural_units(one, reaction.wait(), made)
         return [results[number] for number in range(len(clips))]
 
     def prepare(
@@ -180,8 +184,7 @@ class Reactor:
     ) -> None:
         """Record the sampler for clips of some lengths, so that their first ones need not wait.
 
-        The longest comes first, and the others share its memory. Where nothing is recorded, as on a
-        CPU, it does nothing.
+        The longest comes first, and the others share its memory. On a CPU it does nothing.
 
         Args:
             frames: the lengths.
@@ -276,16 +279,16 @@ class _Ready:
     encoded: dict[str, Tensor]
 
 
-def _in_natural_units(one: _Ready, reaction: Tensor) -> ClipReactions | ClipError:
+def _in_natural_units(one: _Ready, x: Tensor, made: Provenance) -> ClipReactions | ClipError:
     """The result of a clip from its reactions (S, T of the bucket, 83), on the host."""
-    reaction = reaction[:, : one.clip.frames]
+    reaction = x[:, : one.clip.frames]
     if not bool(reaction.isfinite().all()):
         return ClipError("the engine's result is not finite", one.clip.id, "try --engine torch")
     natural = reaction.numpy()
     return ClipReactions(
         attributes=np.ascontiguousarray(natural[..., REACTION_ATTRIBUTES]),
         coefficients=np.ascontiguousarray(natural[..., REACTION_COEFFICIENTS]),
-        clip_id=one.clip.id,
+        provenance=made,
         priors=one.priors,
     )
 

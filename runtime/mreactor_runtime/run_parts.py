@@ -43,15 +43,12 @@ class RunParts:
         """
         from mreactor_ref.emotion.options import open_recovery
         from mreactor_runtime.convert.during_run import other_forms
-        from mreactor_runtime.run.extras import picture
+        from mreactor_runtime.run.extras import timelines
         from mreactor_runtime.run.job import explain_with
 
         extras: list[Extra] = []
         if self.plot:
-            from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
-
-            require_matplotlib()
-            extras.append(picture(plot_timeline))
+            extras.append(timelines())
         source = open_recovery(self.recovery)
         reactor = self.reacting.open(device, threads, source)
         if self.formats:

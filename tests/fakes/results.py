@@ -16,6 +16,7 @@ from mreactor_ref.signals import (
     SHAPE_SLICE,
     Reactions,
 )
+from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.run.outputs import write_npz
 
 FPS, SEED = 25.0, 7
@@ -42,9 +43,16 @@ def write_run(folder: Path, clips: dict[str, int], failed: tuple[str, ...] = ())
     """
     lines = []
     for seed, (clip, frames) in enumerate(clips.items()):
-        digest = write_npz(folder / f"{clip}.npz", some_reactions(frames, seed=seed))
+        made = Provenance(clip, FPS, SEED, "tiny", MODEL["sha256"], "0.0.9")
+        digest = write_npz(folder / f"{clip}.npz", some_reactions(frames, seed=seed), made)
         lines.append({"id": clip, "status": "done", "seed": SEED, "fps": FPS, "sha256": digest})
     lines += [{"id": clip, "status": "failed", "seed": SEED, "error": "no"} for clip in failed]
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = {"ai_generated": True, "versions": {"mreactor": "0.0.9"}, "model": MODEL}
     (folder / "run.json").write_text(json.dumps(run))
+
+
+def older_result(source: Path, target: Path) -> None:
+    """A copy of a result as version 0.0 wrote it: nothing but the arrays."""
+    with np.load(source) as arrays:
+        np.savez(target, attributes=arrays["attributes"], coefficients=arrays["coefficients"])

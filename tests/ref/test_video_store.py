@@ -57,6 +57,14 @@ def same(one: VideoFace, other: VideoFace) -> bool:
     return equal and (one.warnings, one.trusted) == (other.warnings, other.trusted)
 
 
+def test_what_is_not_to_be_kept_leaves_nothing(video: Path, cache: Path) -> None:
+    reader = Counting()
+    faces = [read_video_face(video, reader, keep=False) for _ in range(2)]
+    assert same(*faces)
+    assert reader.count == 2
+    assert not cache.exists()
+
+
 def test_a_video_is_read_once_whatever_its_name(video: Path) -> None:
     reader = Counting()
     first = read_video_face(video, reader)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fakes.jobs import files_in, lines_of, reactor, run_options, write_faces
-from fakes.results import write_run
+from fakes.results import older_result, write_run
 
 import mreactor
 from mreactor_ref.data.layout import is_result
@@ -122,7 +122,7 @@ def test_a_bad_result_does_not_stop_the_others(spoil, words, run):
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(arguments, code, words, run):
-    shutil.copy(run / "a.b.npz", "alone.npz")
+    older_result(run / "a.b.npz", Path("alone.npz"))
     done = command(*arguments)
     assert done.exit_code == code
     assert words in done.stderr
@@ -130,8 +130,8 @@ def test_what_cannot_be_is_told_in_a_line(arguments, code, words, run):
     assert not Path("converted").exists()
 
 
-def test_a_result_without_its_run_needs_its_rate(run):
-    shutil.copy(run / "a.b.npz", "alone.npz")
+def test_an_older_result_without_its_run_needs_its_rate(run):
+    older_result(run / "a.b.npz", Path("alone.npz"))
     [path] = convert("alone.npz", ["a2f-json"], "out", reaction=0, source_fps=30)
     about = json.loads(path.read_text())["about"]
     assert (about["fps"], about["model"], about["seed"]) == (30, None, None)

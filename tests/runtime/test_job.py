@@ -76,7 +76,7 @@ def test_every_clip_has_its_result_and_its_line(clips, tmp_path):
         )
         assert line["milliseconds"] > 0
         with np.load(path) as result:
-            assert set(result) == {"attributes", "coefficients"}
+            assert set(result) == {"attributes", "coefficients", "provenance"}
             assert result["attributes"].shape == (3, 50, 25)
             assert result["coefficients"].shape == (3, 50, 58)
             assert result["attributes"].dtype == result["coefficients"].dtype == np.float32
@@ -315,7 +315,7 @@ def test_a_full_disk_ends_the_run_at_its_first_clip(tmp_path, monkeypatch):
     write_faces(tmp_path / "clips", {"a": 50, "b": 50, "c": 50})
     tried = []
 
-    def full(path, reactions):
+    def full(path, *_):
         tried.append(path.name)
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -51,9 +51,9 @@ def figures(monkeypatch):
     drawn = []
     png = timeline._png
 
-    def keep(figure):
+    def keep(figure, *description):
         drawn.append(figure)
-        return png(figure)
+        return png(figure, *description)
 
     monkeypatch.setattr(timeline, "_png", keep)
     return drawn

@@ -24,7 +24,9 @@ FOLDER = "faces"
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)  # of a file that was cut
 
 
-def read_video_face(path: str | Path, reader: FaceReader | None = None) -> VideoFace:
+def read_video_face(
+    path: str | Path, reader: FaceReader | None = None, keep: bool = True
+) -> VideoFace:
     """Read the face of a video, or take it from the cache folder where it was read before.
 
     What is kept belongs to the bytes of the video and to the reader's name, which changes with
@@ -34,6 +36,7 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
     Args:
         path: the video.
         reader: how it is read; the default is the one that comes with the package.
+        keep: in the cache folder; else that is not looked at either.
 
     Raises:
         ClipError: the file cannot be read, or has no pictures.
@@ -42,7 +45,7 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
     path = Path(path)
     reader = MeshReader() if reader is None else reader
     kept = cache_folder() / FOLDER / f"{_digest(path)}-{reader.name}.npz"
-    if kept.is_file():
+    if keep and kept.is_file():
         try:
             return _load(kept)
         except UNREADABLE:
@@ -51,22 +54,26 @@ def read_video_face(path: str | Path, reader: FaceReader | None = None) -> Video
         face = reader.read(path)
     except NoRuntimeError as error:
         return no_face(0, str(error))
+    if not keep:
+        return face
     with suppress(OSError):  # a cache that cannot be written only costs time
         _save(kept, face)
     return face
 
 
-def read_face_of_video(path: str | Path, reader: FaceReader | None = None) -> Face:
+def read_face_of_video(
+    path: str | Path, reader: FaceReader | None = None, keep: bool = True
+) -> Face:
     """The face of a video as of any other file; without attributes where none is seen.
 
-    Args: reader: how it is read; the default is the one that comes with the package.
+    Args: reader, keep: as `read_video_face` takes them.
 
     Raises:
         ClipError: the file cannot be read, or has no pictures.
         IntegrityError: a network is not the one of this version.
     """
     path = Path(path)
-    video = read_video_face(path, reader)
+    video = read_video_face(path, reader, keep)
     lines = tuple(f"{path.name}: {line}" for line in video.warnings)
     return replace(video.face or Face(), warnings=lines)
 

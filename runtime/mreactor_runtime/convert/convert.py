@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from mreactor_runtime.forms import (
     beside,
     form_suffixes,
 )
+from mreactor_runtime.provenance import installed_version, program
 
-WHAT = "an AI-generated reaction of a listener's face, of no real person"
 WRITERS: dict[str, Callable[[Take], bytes]] = {
     CSV: attribute_table,
     OPENFACE: openface_table,
@@ -145,15 +144,25 @@ def write_result(
     present = [] if overwrite else [file for file in files if file.exists()]
     if present:
         raise ClipError("is there already", present[0], "give --overwrite or another --output")
-    for reaction in reactions:
+    for path, content in converted(result, place, conversion):
+        write_whole(path, content)
+    return files
+
+
+def converted(result: Result, place: Path, conversion: Conversion) -> Iterator[tuple[Path, bytes]]:
+    """Yields the files that `write_result` writes: where, and what.
+
+    Raises:
+        ClipError: it lacks the reaction, or its rate is not known.
+    """
+    for reaction in _chosen(result, conversion):
         take = take_of(result, reaction, conversion)
-        for form in forms:
+        for form in conversion.formats:
             path, *about = (beside(place, suffix) for suffix in form_suffixes(form, reaction))
-            write_whole(path, WRITERS[form](take))
+            yield path, WRITERS[form](take)
             for file in about:  # of a table
                 text = json.dumps(take.about | {"file": path.name}, indent=2) + "\n"
-                write_whole(file, text.encode())
-    return files
+                yield file, text.encode()
 
 
 def take_of(result: Result, reaction: int, conversion: Conversion) -> Take:
@@ -162,30 +171,22 @@ def take_of(result: Result, reaction: int, conversion: Conversion) -> Take:
     Raises:
         ClipError: neither the run nor `source_fps` tells the rate of the result.
     """
-    origin = result.origin
-    source_fps = conversion.source_fps or origin.fps
+    source_fps = conversion.source_fps or result.provenance.fps
     if source_fps is None:
-        problem = "no manifest.jsonl of its run tells its frames a second"
+        problem = "neither it nor the manifest.jsonl of its run tells its frames a second"
         raise ClipError(problem, result.path, "give --source-fps, 25 for mini")
     fps = conversion.fps or source_fps
     attributes, coefficients = (
         at_rate(smoothed(values[reaction], source_fps, conversion.smooth), source_fps, fps)
         for values in (result.attributes, result.coefficients)
     )
-    about = {
-        "ai_generated": True,
-        "what": WHAT,
-        "generator": f"mreactor {origin.version}" if origin.version else "mreactor",
-        "model": origin.model,
-        "model_sha256": origin.model_sha256,
-        "seed": origin.seed,
-        "clip": origin.clip,
+    about = result.provenance.to_dict() | {
         "reaction": reaction,
         "fps": fps,
         "source_fps": source_fps,
         "smooth_seconds": conversion.smooth,
         "coefficients": conversion.coefficients,
-        "converter": f"mreactor {version('mreactor')}",
+        "converter": program(installed_version()),
     }
     return make_take(attributes, coefficients, conversion.coefficients, fps, about)
 

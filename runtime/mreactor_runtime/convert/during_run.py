@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.convert.convert import write_result
 from mreactor_runtime.convert.options import Conversion
-from mreactor_runtime.convert.result import Origin, Result
+from mreactor_runtime.convert.result import Result
 from mreactor_runtime.forms import all_suffixes
 from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.run.extras import Extra
@@ -21,18 +20,10 @@ def other_forms(formats: tuple[str, ...], reactor: Reactor) -> Extra:
         UsageError: an unknown format, or none.
     """
     conversion = Conversion(formats)
-    model, sampling = reactor.model, reactor.sampling
 
     def write(clip: SpeakerClip, reactions: ClipReactions, path: Path) -> None:
-        origin = Origin(
-            clip=clip.id,
-            fps=clip.fps,
-            seed=sampling.seed,
-            model=Path(model.name).name,
-            model_sha256=model.sha256,
-            version=version("mreactor"),
-        )
-        result = Result(path, reactions.attributes, reactions.coefficients, origin)
+        arrays = reactions.attributes, reactions.coefficients
+        result = Result(path, *arrays, reactions.provenance)
         write_result(result, path, conversion, overwrite=True)
 
-    return Extra("other form", all_suffixes(formats, sampling.samples), write)
+    return Extra("other form", all_suffixes(formats, reactor.sampling.samples), write)

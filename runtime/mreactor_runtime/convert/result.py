@@ -1,4 +1,4 @@
-"""The result of a clip as `mreactor-infer` writes it, and what its run says of it."""
+"""The result of a clip as `mreactor-infer` writes it, and where it came from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from mreactor_ref.features.faces.npy import HEADER_ERRORS
 from mreactor_ref.files import sha256_of
 from mreactor_ref.signals import ATTRIBUTES, COEFFICIENTS, Array
 from mreactor_runtime.forms import RESULT
+from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.run.manifest import DONE, Line, read_lines
-from mreactor_runtime.run.outputs import read_json
+from mreactor_runtime.run.outputs import PROVENANCE, read_json
 from mreactor_runtime.run.shard import MANIFEST, RUN, shard_files
 
 AGAIN = "make it again with mreactor-infer"
@@ -27,35 +28,21 @@ ARCHIVE_ERRORS = (*HEADER_ERRORS, MemoryError, RuntimeError, zipfile.BadZipFile,
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a result came from, as far as a run says it.
-
-    Attributes:
-        clip: its id.
-        fps: frames a second.
-        seed: of the run.
-        model: its name, without the folder it was in. model_sha256: of its weights.
-        version: of mreactor.
-        sha256: of the npz.
-    """
-
-    clip: str
-    fps: float | None = None
-    seed: int | None = None
-    model: str | None = None
-    model_sha256: str | None = None
-    version: str | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
 class Result:
     """The reactions to a clip: attributes (S, T, 25) and coefficients (S, T, 58), float32."""
 
     path: Path
     attributes: Array
     coefficients: Array
-    origin: Origin
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run says of a result. sha256: of the npz, where it does."""
+
+    provenance: Provenance
+    sha256: str | None = None
 
 
 def find_results(folder: Path) -> list[Path]:
@@ -81,7 +68,7 @@ def read_result(path: Path) -> Result:
         ClipError: it cannot be read, is no result, has values that are not finite, or is not as
             its run wrote it.
     """
-    attributes, coefficients = _read_arrays(path)
+    attributes, coefficients, own = _read_members(path)
     for name, values, width in (
         ("attributes", attributes, ATTRIBUTES),
         ("coefficients", coefficients, COEFFICIENTS),
@@ -94,19 +81,20 @@ def read_result(path: Path) -> Result:
     if attributes.shape[:2] != coefficients.shape[:2]:
         problem = f"has {attributes.shape[:2]} attributes, {coefficients.shape[:2]} coefficients"
         raise ClipError(problem, path, AGAIN)
-    origin = find_origin(path)
-    if origin.sha256 is not None and origin.sha256 != sha256_of(path):
+    told = what_run_tells(path)
+    if told.sha256 is not None and told.sha256 != sha256_of(path):
         fix = f"{AGAIN}, or move it out of the run's folder"
         raise ClipError("is not as its run wrote it", path, fix)
     return Result(
         path,
         attributes.astype(np.float32, copy=False),
         coefficients.astype(np.float32, copy=False),
-        origin,
+        own or told.provenance,
     )
 
 
-def _read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_members(path: Path) -> tuple[np.ndarray, np.ndarray, Provenance | None]:
+    """The arrays, and what the file says of itself; older ones say nothing."""
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -116,14 +104,15 @@ def _read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
             if lacking:
                 held = ", ".join(archive.files) or "nothing"
                 raise ClipError(f"has no {lacking[0]}, but {held}", path, "give a result")
-            return archive["attributes"], archive["coefficients"]
+            own = Provenance.from_json(str(archive[PROVENANCE])) if PROVENANCE in archive else None
+            return archive["attributes"], archive["coefficients"], own
     except OSError as error:
         raise ClipError(f"cannot be read: {error.strerror or error}", path, AGAIN) from error
     except ARCHIVE_ERRORS as error:
         raise ClipError("is not a complete npz archive", path, AGAIN) from error
 
 
-def find_origin(path: Path) -> Origin:
+def what_run_tells(path: Path) -> Told:
     """What the nearest folder above a result that is a run's says of it."""
     path = path.absolute()
     for folder in path.parents:
@@ -134,24 +123,24 @@ def find_origin(path: Path) -> Origin:
         lines = (_done(*manifest).get(clip) for manifest in manifests)
         line = next((line for line in lines if line is not None), None)
         if line is None:
-            return Origin(clip)  # it lies among the results of a run that did not make it
+            return Told(Provenance(clip))  # it lies among the results of a run that did not make it
         runs = (read_json(p) for p in (folder / RUN, *shard_files(folder, RUN)))
-        return origin_of(line, next((run for run in runs if run is not None), {}))
-    return Origin(path.name.removesuffix(RESULT))
+        return _told(line, next((run for run in runs if run is not None), {}))
+    return Told(Provenance(path.name.removesuffix(RESULT)))
 
 
-def origin_of(line: Line, run: dict[str, Any]) -> Origin:
+def _told(line: Line, run: dict[str, Any]) -> Told:
     """What a clip's line of a manifest and the record of its run say; what they lack is None."""
     fps, model = line.get("fps"), _part(run, "model", "name")
-    return Origin(
+    provenance = Provenance(
         clip=line["id"],
         fps=float(fps) if isinstance(fps, int | float) and fps > 0 else None,
         seed=line.get("seed"),
         model=Path(model).name if isinstance(model, str) else None,
         model_sha256=_part(run, "model", "sha256"),
         version=_part(run, "versions", "mreactor"),
-        sha256=line.get("sha256"),
     )
+    return Told(provenance, line.get("sha256"))
 
 
 def _part(record: Any, *names: str) -> Any:

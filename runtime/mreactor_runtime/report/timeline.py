@@ -24,6 +24,7 @@ from mreactor_ref.signals import (
     Reactions,
     SpeakerClip,
 )
+from mreactor_runtime.provenance import MARK, Provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,9 @@ def require_matplotlib() -> None:
         ) from None
 
 
-def plot_timeline(clip: SpeakerClip, reactions: Reactions, path: Path) -> None:
+def plot_timeline(
+    clip: SpeakerClip, reactions: Reactions, path: Path, provenance: Provenance | None = None
+) -> None:
     """Write the timeline of one clip as a PNG, whole or not at all.
 
     Above, the speaker: words, sound level, valence and smile, as far as the clip has them. Below,
@@ -64,6 +67,7 @@ def plot_timeline(clip: SpeakerClip, reactions: Reactions, path: Path) -> None:
 
     Args:
         clip: T frames. reactions: S of T frames, in natural units.
+        provenance: goes into the file as its description.
     Raises:
         UsageError: matplotlib is not installed.
     """
@@ -90,9 +94,9 @@ def plot_timeline(clip: SpeakerClip, reactions: Reactions, path: Path) -> None:
         fontsize=13,
         fontweight="bold",
     )
-    mark = figure.text(0.995, 0.006, "AI-generated reactions (mreactor)", fontsize=8, ha="right")
+    mark = figure.text(0.995, 0.006, MARK, fontsize=8, ha="right")
     mark.set_in_layout(False)
-    write_whole(path, _png(figure))
+    write_whole(path, _png(figure, provenance.to_json() if provenance else None))
 
 
 Draw = Callable[["Axes", "Axes"], None]
@@ -314,11 +318,12 @@ def _colours(count: int) -> list[Any]:
     return list(colormaps[REACTION_COLOURS](np.linspace(0, LIGHTEST, count)))
 
 
-def _png(figure: Figure) -> bytes:
-    """The picture's bytes; without the program's version, so that they are the same again."""
+def _png(figure: Figure, description: str | None) -> bytes:
+    """The picture's bytes; without matplotlib's version, so that they are the same again."""
+    words = {"Software": None, "Title": MARK, "Description": description}
     content = io.BytesIO()
     with warnings.catch_warnings():
         # A script that the font does not have is drawn as boxes: not worth a line a letter.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(content, format="png", dpi=DPI, metadata=words)
     return content.getvalue()

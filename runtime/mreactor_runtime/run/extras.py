@@ -32,6 +32,18 @@ class Extra:
     write: Write
 
 
+def timelines() -> Extra:
+    """The timeline of each clip.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
+
+    require_matplotlib()
+    return picture(lambda clip, made, path: plot_timeline(clip, made, path, made.provenance))
+
+
 def picture(draw: Write) -> Extra:
     """A picture of each clip. `draw` is called with its path."""
     return Extra(

@@ -12,14 +12,28 @@ import numpy as np
 
 from mreactor_ref.files import write_whole
 from mreactor_ref.signals import Reactions
+from mreactor_runtime.provenance import Provenance
+
+PROVENANCE = "provenance"  # the member of an npz: text without axes, JSON
 
 
-def write_npz(path: Path, reactions: Reactions) -> str:
-    """Write a clip's result whole or not at all; its SHA-256. The bytes hold no date (1980's)."""
+def npz_bytes(reactions: Reactions, provenance: Provenance) -> memoryview:
+    """A clip's result as npz. The bytes hold no date (1980's)."""
     content = io.BytesIO()
-    np.savez(content, attributes=reactions.attributes, coefficients=reactions.coefficients)
-    write_whole(path, content.getbuffer())
-    return hashlib.sha256(content.getbuffer()).hexdigest()
+    np.savez(
+        content,
+        attributes=reactions.attributes,
+        coefficients=reactions.coefficients,
+        provenance=np.array(provenance.to_json()),
+    )
+    return content.getbuffer()
+
+
+def write_npz(path: Path, reactions: Reactions, provenance: Provenance) -> str:
+    """Write a clip's result whole or not at all; its SHA-256."""
+    content = npz_bytes(reactions, provenance)
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

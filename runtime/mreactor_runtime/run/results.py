@@ -132,7 +132,7 @@ class Results:
         path = self.output / f"{clip.id}.npz"
         try:
             _remove(forms_beside(path))  # of an older result
-            digest = write_npz(path, reactions)
+            digest = write_npz(path, reactions, reactions.provenance)
             if self.explain:
                 write_json(beside(path, PRIORS), read.explanation)
             self._write_face(read, beside(path, FACE_TABLE))

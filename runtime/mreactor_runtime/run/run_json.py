@@ -114,6 +114,7 @@ def _deciding(record: Record) -> Iterator[tuple[str, Any]]:
     yield "engine", record["engine"]
     yield "dtype", record["dtype"]
     yield "model", record["model"]["sha256"]
+    yield "name of the model", Path(record["model"]["name"]).name  # which a result holds
     yield "graphs", record["model"]["graphs"]
 
 

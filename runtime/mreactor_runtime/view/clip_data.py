@@ -36,6 +36,7 @@ class Shown:
         subjects: of the priors, the most frequent first.
         frdiv, frvar: see metrics/diversity.py.
         notes: what its page cannot show, and why.
+        mark: that it is generated, and by what.
     """
 
     data: dict[str, Any]
@@ -46,6 +47,7 @@ class Shown:
     frdiv: float
     frvar: float
     notes: tuple[str, ...]
+    mark: str
 
 
 def show_clip(
@@ -61,7 +63,7 @@ def show_clip(
         ClipError: the result cannot be read.
     """
     read = read_result(result)
-    fps = read.origin.fps or DEFAULT_FPS
+    fps = read.provenance.fps or DEFAULT_FPS
     samples, frames = read.attributes.shape[:2]
     seconds = frames / fps
     played, no_sound = media_of(clip, page, media)
@@ -72,13 +74,14 @@ def show_clip(
     warned = line.get("warnings")
     warnings = map(str, warned if isinstance(warned, list) else [])
     notes = [*warnings, *filter(None, (no_sound, no_words, no_priors))]
-    if read.origin.fps is None:
+    if read.provenance.fps is None:
         notes.append(f"its frames a second are not known: taken as {DEFAULT_FPS:g}")
     if samples > MOST_SHOWN:
         notes.append(f"shown are the first {MOST_SHOWN} of {samples} reactions")
     streams = None if clip is None else _streams(clip)
     data = {
         "id": line["id"],
+        "provenance": read.provenance.to_dict(),
         "fps": fps,
         "frames": frames,
         "reactions": min(samples, MOST_SHOWN),
@@ -92,7 +95,8 @@ def show_clip(
         "names": ATTRIBUTE_NAMES,
         **_packed_takes(read.attributes[:MOST_SHOWN], read.coefficients[:MOST_SHOWN], meaning),
     }
-    return Shown(data, seconds, samples, streams, _subjects(priors), frdiv, frvar, tuple(notes))
+    measures = frdiv, frvar, tuple(notes), read.provenance.line
+    return Shown(data, seconds, samples, streams, _subjects(priors), *measures)
 
 
 def _priors(line: Line) -> tuple[list[list[dict[str, Any]]], str]:

@@ -17,7 +17,7 @@ BODY = """
 <nav aria-label="Where this is"><a href="{root}index.html">All clips</a></nav>
 <h1>{title}</h1>
 <ul class="facts" id="facts"></ul>
-<p class="mark-ai">AI-generated reactions (mreactor)</p>
+<p class="mark-ai">{mark}</p>
 </header>
 <noscript><p class="failed">This page draws with JavaScript, which is switched off.</p></noscript>
 <p id="trouble" class="failed" role="alert" hidden></p>
@@ -44,11 +44,14 @@ BODY = """
 """
 
 
-def clip_page(clip: str) -> bytes:
-    """The page of a clip by its id; its data are beside it, in `<clip>.js`."""
+def clip_page(clip: str, mark: str) -> bytes:
+    """The page of a clip by its id; its data are beside it, in `<clip>.js`.
+
+    Args: mark: that the reactions are generated, and by what.
+    """
     depth = clip.count("/") + 1
     root = "../" * depth
     data = quote(clip.rsplit("/", 1)[-1] + ".js")
     scripts = [f"{root}assets/{name}" for name in SCRIPTS]
-    body = BODY.format(root=root, title=escape(clip))
+    body = BODY.format(root=root, title=escape(clip), mark=escape(mark))
     return frame(f"{clip} - mreactor", root, [*scripts, data], body.strip())

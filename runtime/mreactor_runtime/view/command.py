@@ -53,6 +53,16 @@ SOME_FAILED = 3  # exit code
     help="Draw a video of this clip's listeners, too, by its name in the list: "
     "OUT/view/videos/CLIP.mp4. May be repeated.",
 )
+@click.option(
+    "--c2pa-certificates",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Sign the videos (Content Credentials): PEM of your certificate and those above it.",
+)
+@click.option(
+    "--c2pa-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM of its private key.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(
@@ -62,6 +72,8 @@ def main(
     media: str,
     coefficients: str,
     videos: tuple[str, ...],
+    c2pa_certificates: Path | None,
+    c2pa_key: Path | None,
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -74,11 +86,15 @@ def main(
     Exit codes: 0 done; 2 usage; 3 some results cannot be read, which the page says too; 130
     interrupted (Ctrl-C); 1 anything else.
     """
+    if (c2pa_certificates is None) != (c2pa_key is None):
+        raise click.UsageError("--c2pa-certificates and --c2pa-key: give both of them")
     with one_line_errors(debug):
+        from mreactor_runtime.view.credentials import Signing
         from mreactor_runtime.view.pages import write_view
 
+        signing = Signing(c2pa_certificates, c2pa_key) if c2pa_certificates and c2pa_key else None
         with nullcontext(None) if quiet else progress_bar() as report:
-            written = write_view(run, output, inputs, media, coefficients, videos, report)
+            written = write_view(run, output, inputs, media, coefficients, videos, report, signing)
     for error in written.unreadable.values():
         click.echo(f"Failed: {error}", err=True)
     if not quiet:

@@ -15,6 +15,7 @@ from mreactor_runtime.convert.options import FACEVERSE
 from mreactor_runtime.run.manifest import DONE, Line
 from mreactor_runtime.view.clip_data import show_clip
 from mreactor_runtime.view.clip_page import clip_page
+from mreactor_runtime.view.credentials import Credentials, Signing
 from mreactor_runtime.view.folder import RunFolder, read_folder
 from mreactor_runtime.view.frame import STYLE_FILE, asset_scripts, style
 from mreactor_runtime.view.mesh import mesh_script
@@ -63,6 +64,7 @@ def write_view(
     meaning: str = FACEVERSE,
     videos: Sequence[str] = (),
     report: Report | None = None,
+    signing: Signing | None = None,
 ) -> Written:
     """Write the pages of a run's folder.
 
@@ -74,6 +76,7 @@ def write_view(
         meaning: FACEVERSE or ARKIT, see `take.make_take`.
         videos: clips of which a video is drawn, too.
         report: is told how far it is.
+        signing: who signs the videos.
 
     Raises:
         UsageError: the folder is none of a run or has none of the videos' clips, or the output
@@ -85,6 +88,7 @@ def write_view(
     for clip in videos:
         if folder.lines.get(clip, {}).get("status") != DONE:
             raise UsageError(f"has no clip {clip!r} that is done", run, "see its manifest.jsonl")
+    credentials = None if signing is None else Credentials(signing)
     output = output or run / FOLDER
     check_writable(output)
     sources, lacking = find_sources(folder, inputs)
@@ -108,7 +112,8 @@ def write_view(
     for clip in videos:
         written.videos.append(_place(output, clip, VIDEOS, ".mp4"))
         source = sources.get(clip)
-        write_video(folder.result(clip), source, written.videos[-1], meaning, report)
+        made = folder.result(clip), source, written.videos[-1]
+        write_video(*made, meaning, report, credentials)
     return written
 
 
@@ -118,7 +123,7 @@ def _write_clip(
     """The page of a clip and its data; its row. Raises ClipError where it cannot be shown."""
     page = _place(output, line["id"])
     shown = show_clip(folder.result(line["id"]), line, clip, page, media, meaning)
-    write_whole(page, clip_page(line["id"]))
+    write_whole(page, clip_page(line["id"], shown.mark))
     data = page.with_name(page.name.removesuffix(".html") + ".js")
     write_whole(data, call("clip", shown.data))
     return shown_row(line, shown)

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from mreactor_ref.data.layout import VIEW_DATA
+from mreactor_ref.files import shown_hash
+from mreactor_runtime.provenance import MARK
 from mreactor_runtime.run.manifest import DONE, FAILED, Line
 from mreactor_runtime.view.clip_data import Shown
 from mreactor_runtime.view.folder import RunFolder
@@ -20,7 +22,7 @@ MOST_SUBJECTS = 3  # of a clip in its row
 REMEDY = re.compile(r"(.*?) \((.*)\)", re.DOTALL)  # as `MReactorError` writes it
 BODY = """
 <header class="top"><h1 id="title">Reactions</h1><ul class="facts" id="facts"></ul>
-<p class="mark-ai">AI-generated reactions (mreactor)</p></header>
+<p class="mark-ai">{mark}</p></header>
 <noscript><p class="failed">This page draws with JavaScript, which is switched off.</p></noscript>
 <main>
 <div id="notes"></div>
@@ -35,7 +37,7 @@ BODY = """
 def run_page() -> bytes:
     """The page; its data are in `run_data.js`."""
     scripts = ("assets/core.js", "assets/run.js", VIEW_DATA)
-    return frame("Reactions - mreactor", "", scripts, BODY.strip())
+    return frame("Reactions - mreactor", "", scripts, BODY.strip().format(mark=MARK))
 
 
 def run_script(folder: RunFolder, rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> bytes:
@@ -44,9 +46,18 @@ def run_script(folder: RunFolder, rows: Sequence[dict[str, Any]], notes: Sequenc
     facts = {name: record.get(name) for name in ("engine", "dtype", "started")}
     seconds = record.get("seconds")
     facts["seconds"] = seconds if isinstance(seconds, int | float) else None
-    for name, part in (("model", "name"), ("device", "name"), ("versions", "mreactor")):
-        value = record.get(name)
+    parts = {
+        "model": ("model", "name"),
+        "sha256": ("model", "sha256"),
+        "device": ("device", "name"),
+        "versions": ("versions", "mreactor"),
+        "seed": ("arguments", "seed"),
+    }
+    for name, (section, part) in parts.items():
+        value = record.get(section)
         facts[name] = value.get(part) if isinstance(value, dict) else None
+    if isinstance(facts["sha256"], str):
+        facts["sha256"] = shown_hash(facts["sha256"])
     title = folder.path.absolute().name
     return call("run", {"title": title, "facts": facts, "notes": [*notes], "rows": rows})
 

@@ -19,12 +19,13 @@ from mreactor_ref.head.picture import Picture, View, draw
 from mreactor_ref.signals import SAMPLE_RATE, Array
 from mreactor_runtime.convert.result import read_result
 from mreactor_runtime.convert.take import Take, make_take
+from mreactor_runtime.provenance import MARK
 from mreactor_runtime.report.timeline import require_matplotlib
 from mreactor_runtime.view.clip_data import DEFAULT_FPS
+from mreactor_runtime.view.credentials import Credentials
 
 MOST_HEADS, COLUMNS = 10, 5
 WIDTH, HEIGHT, STRIP = 144, 156, 24  # pixels of a head, and of the line below all
-MARK = "AI-generated reactions (mreactor)"
 DPI = 100
 
 
@@ -34,19 +35,21 @@ def write_video(
     target: Path,
     meaning: str,
     report: Callable[[str, int, int], None] = lambda what, done, of: None,
+    credentials: Credentials | None = None,
 ) -> None:
     """Write an mp4 (H.264, AAC) of the first ten reactions to a clip, each said to be generated.
 
     Args:
         result: the npz of the clip. clip: its own files, for the sound; without it there is none.
         meaning: FACEVERSE or ARKIT, see `take.make_take`. report: is told what is done of what.
+        credentials: sign it.
 
     Raises:
         ClipError: the result or the sound cannot be read. UsageError: matplotlib is not installed.
     """
     require_matplotlib()
     read = read_result(result)
-    fps = read.origin.fps or DEFAULT_FPS
+    fps = read.provenance.fps or DEFAULT_FPS
     takes = [
         make_take(attributes, coefficients, meaning, fps, {})
         for attributes, coefficients in zip(
@@ -55,7 +58,11 @@ def write_video(
     ]
     wave = None if clip is None or clip.sound is None else read_sound(clip.sound).wave
     with in_place_of(target) as partial:
-        _write(partial, _pictures(takes), len(takes[0].angles), fps, wave, report)
+        about = {"title": read.provenance.clip, "comment": MARK}
+        about |= {"description": read.provenance.to_json()}
+        _write(partial, _pictures(takes), len(takes[0].angles), fps, wave, report, about)
+        if credentials is not None:
+            credentials.sign(partial, read.provenance, wave is not None)
 
 
 def _pictures(takes: list[Take]) -> Iterator[Picture]:
@@ -107,10 +114,11 @@ def _write(
     fps: float,
     wave: Array | None,
     report: Callable[[str, int, int], None],
+    about: dict[str, str],
 ) -> None:
     rate = Fraction(fps).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        file.metadata["comment"] = MARK
+        file.metadata.update(about)
         video = file.add_stream("libx264", rate=rate, options={"crf": "23"})
         voice = None if wave is None else file.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for number, picture in enumerate(pictures):

@@ -40,7 +40,8 @@
       const told = Object.entries(STATUSES).map(([status, text]) => [count(status), text]).filter(([n]) => n);
       return [
         ...told.map(([n, text]) => `${n} ${text}`),
-        facts.model && `model ${facts.model}`,
+        facts.model && `model ${facts.model}${facts.sha256 ? ` (${facts.sha256})` : ""}`,
+        Number.isInteger(facts.seed) && `seed ${facts.seed}`,
         facts.engine && `${facts.engine}${facts.dtype ? ` in ${facts.dtype}` : ""}${facts.device ? ` on ${facts.device}` : ""}`,
         facts.seconds && `made in ${clockTime(facts.seconds, false)}`,
         facts.started, facts.versions && `mreactor ${facts.versions}`,

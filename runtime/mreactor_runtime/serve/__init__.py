@@ -1,0 +1,1 @@
+"""The service: clips come over HTTP, and reactions go back; `mreactor-serve`."""
