@@ -3,9 +3,8 @@
     reactor = Reactor.open("mini")
     reactions = reactor.generate(clip, samples=10)
 
-A clip runs at the fixed shapes of its length's bucket: the encoder once a clip, the step
-modulations once a solver table, the denoiser once a step with reactions as an axis. Noise comes
-from outside the engine, so every engine makes the same reactions, up to rounding.
+A clip runs at its bucket's fixed shapes: encoder once a clip, modulations once a solver table,
+denoiser once a step with reactions as an axis. Noise comes from outside: engines agree to rounding.
 """
 
 from __future__ import annotations
@@ -70,6 +69,7 @@ class Reactor:
         source: of the emotion priors; expressive recovery on this machine where left out.
         notes: lines for the user about what `open` chose.
         sampling: of calls that say nothing else; the model's own solver where left out.
+        clock: how long its device has worked.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Reactor:
         self._sampler = Sampler(engine, self._specs)
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
+        self.clock = self._sampler.clock
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -226,7 +227,8 @@ class Reactor:
         codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
         inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
         inputs = {name: to_device(value, self.engine.device) for name, value in inputs.items()}
-        encoded = self.engine.run(tensors.ENCODER, inputs)
+        with self.clock.span():
+            encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
     def _draws(self, one: _Ready, sampling: Sampling) -> list[Draw]:

@@ -79,6 +79,7 @@ class Joined:
     def ended(self, name: str, theirs: Summary) -> None:
         summary = self._summary
         summary.stopped |= theirs.stopped
+        summary.device_seconds += theirs.device_seconds
         for stage in STAGES:
             summary.stages[stage] += theirs.stages[stage]
         told = theirs.to_dict()

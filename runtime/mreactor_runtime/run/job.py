@@ -138,6 +138,7 @@ class InProcess:
     extras: Sequence[Extra]
     explain: Explain | None
     hear: Hear | None
+    readers: int | None = None
 
     def __call__(self, job: Job, clips: Sequence[ClipFiles | BadClip]) -> None:
         results = Results(
@@ -145,7 +146,7 @@ class InProcess:
             *(job.options.debug, job.max_errors),
         )
         parts = (self.reactor, job.options, results, self.explain, self.hear, job.found.folders)
-        with ClipLoop(*parts) as loop, closing(loop.steps(clips)) as steps:
+        with ClipLoop(*parts, self.readers) as loop, closing(loop.steps(clips)) as steps:
             for _ in steps:
                 pass
 

@@ -38,6 +38,7 @@ class ClipLoop:
         results: where they go, with what is said of them.
         folders: of the input; where they have gone as a whole, that ends the run.
         hear: what finds words in a sound.
+        readers: threads that read; None for as many as fit the device.
     """
 
     def __init__(
@@ -48,11 +49,14 @@ class ClipLoop:
         explain: Explain | None,
         hear: Hear | None,
         folders: Sequence[Path],
+        readers: int | None = None,
     ):
         self.reactor, self.options, self.results = reactor, options, results
         self.sampling = options.sampling or reactor.sampling
         self.folders = folders
         device = reactor.engine.device
+        beside = READERS_BESIDE_CUDA if device.type == CUDA else READERS_BESIDE_CPU
+        self._readers = readers or beside
         self._read = ClipReader(
             *(reactor.config, reactor.source, self.sampling, explain, options.overlap, device),
             *(options.reading, hear, self._reached),
@@ -80,12 +84,15 @@ class ClipLoop:
             MReactorError: other than ClipError: wrong for every clip.
         """
         threads, most = torch.get_num_threads(), max(LEAST_WINDOW, 2 * self._batches.largest)
+        clock = self.reactor.clock
+        worked = clock.seconds
         try:
             with self._reads(clips, most) as reads, Writer(self.options.overlap) as writer:
                 for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
                     yield from self._window(window, writer)
             self.results.check()  # of what was written last
         finally:
+            self.results.ledger.worked(clock.seconds - worked)
             torch.set_num_threads(threads)  # a thread that reads has set it for itself
 
     def _reached(self, clip_id: str, stage: str, part: float) -> None:
@@ -104,9 +111,7 @@ class ClipLoop:
         """The clips as they were read, in order."""
         if not self.options.overlap:
             return nullcontext(map(self._read, clips))
-        on_cuda = self.reactor.engine.device.type == CUDA
-        threads = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
-        return ReadAhead(clips, self._read, _frames, threads, most, most * WINDOW_FRAMES)
+        return ReadAhead(clips, self._read, _frames, self._readers, most, most * WINDOW_FRAMES)
 
     def _window(self, window: Sequence[Read | Unread], writer: Writer) -> Iterator[None]:
         """Some clips, a bucket after the other. Raises TooManyFailed."""

@@ -71,6 +71,11 @@ class Ledger:
         with self._lock:
             self._summary.stages[stage] += seconds
 
+    def worked(self, seconds: float) -> None:
+        """The device worked for so long."""
+        with self._lock:
+            self._summary.device_seconds += seconds
+
     def reached(self, clip_id: str, stage: str, part: float) -> None:
         """How far a stage of a clip is."""
         with self._lock:
