@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes.engines import bundle_info, onnx_files
-from fakes.hostile import sound
 from fakes.jobs import reactor, run_options, write_faces
 from fakes.models import random_model, small_config
-from fakes.mutations import Edit, mutated, mutations
-from hypothesis import HealthCheck, given, settings
 from ref import test_lexicon_files as lexicons
 from ref.test_face_tools import OPENFACE_NAMES, PY_FEAT_NAMES
 from ref.test_transcripts_json import CASES
+
+pytest.importorskip("hypothesis")
+pytest.importorskip("soundfile")
+
+from fakes.hostile import sound
+from fakes.mutations import Edit, mutated, mutations
+from hypothesis import HealthCheck, given, settings
 
 from mreactor_ref.checkpoint import load_checkpoint, save_checkpoint
 from mreactor_ref.data.contents import is_transcript, why_no_clip

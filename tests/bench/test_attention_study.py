@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from fakes.engines import speaker_clip
 from fakes.models import random_model, small_config
 
+pytest.importorskip("accelerate")
+
 from mreactor_bench import variants
 from mreactor_bench.attention.maps import (
     attention_maps,

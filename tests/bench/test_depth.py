@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+pytest.importorskip("accelerate")
+
 from mreactor_bench import variants
 from mreactor_bench.bench_cli import main
 from mreactor_bench.depth.page import draw, sentences, to_markdown

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("accelerate")
+
 from mreactor_bench import variants
 from mreactor_bench.variants import study_data, take_up, train_variant, training_options
 from mreactor_ref.config import CONFIGS

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.container import open_container
 from mreactor_ref.features.sound import read_sound
 from mreactor_ref.features.video.frames import read_frames
 from mreactor_ref.signals import SAMPLE_RATE
+
+soundfile = pytest.importorskip("soundfile")
 
 
 def test_a_sound_of_more_than_two_hours_is_refused_before_it_is_decoded(tmp_path):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from fakes.drawn_videos import head, wall, write_video
 
 from mreactor_ref.errors import ClipError, MReactorError
@@ -17,6 +16,8 @@ from mreactor_ref.features.sound import read_sound
 from mreactor_ref.features.video.frames import read_frames
 from mreactor_ref.signals import SAMPLE_RATE
 from mreactor_ref.stages import SOUND, listening
+
+soundfile = pytest.importorskip("soundfile")
 
 
 def write_sound(path: Path, seconds: float = 1.0) -> Path:

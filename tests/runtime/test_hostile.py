@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fakes.engines import write_clips
-from fakes.hostile import FAIL, LEFT, write_hostile
 from fakes.jobs import lines_of, reactor, results_of, write_faces
+
+pytest.importorskip("soundfile")
+
+from fakes.hostile import FAIL, LEFT, write_hostile
 
 from mreactor_ref.cache import CACHE_VARIABLE
 from mreactor_runtime import cli
