@@ -189,7 +189,7 @@ def _timed(
     if not cues:
         return [], []
     if not parsed.untimed:
-        return mend(cues, parsed.loose, duration)
+        return mend(cues, parsed.loose, duration, parsed.in_seconds)
     if not duration:
         raise Unreadable(
             "plain text says nothing about time, and the clip has no sound or face",

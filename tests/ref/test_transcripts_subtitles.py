@@ -70,6 +70,15 @@ def test_srt(tmp_path, text):
     assert cues(read(tmp_path, "a.txt", text[1])) == [HI, BYE]  # whatever it is called
 
 
+@pytest.mark.parametrize("name", ["a.srt", "a.vtt", "a.txt"])
+def test_long_cues_at_whole_seconds_are_no_milliseconds(tmp_path, name):
+    text = "00:00:05,000 --> 00:03:25,000\nHi you.\n\n00:05:00,000 --> 00:10:00,000\nBye!\n"
+    text = f"WEBVTT\n\n{text.replace(',', '.')}" if name == "a.vtt" else text
+    transcript = read(tmp_path, name, text, 700.0)
+    assert cues(transcript) == [("Hi you.", 5.0, 205.0), ("Bye!", 300.0, 600.0)]
+    assert transcript.warnings == ()
+
+
 def test_times_of_hours(tmp_path):
     text = "1:02:03.4 --> 1:02:04\nHi\n"
     assert cues(read(tmp_path, "a.srt", text, 4000.0)) == [("Hi", 3723.4, 3724.0)]

@@ -26,10 +26,10 @@ def parse_plain(text: str) -> Parsed:
     if any((found := TIMING.match(line)) and found.end() == len(line) for line in lines):
         return parse_subtitles(text)
     if sum(bool(SPAN.match(line)) for line in lines) * 2 >= len(lines):
-        return Parsed(_spans(lines))
+        return Parsed(_spans(lines), in_seconds=True)
     starts = [line for line in lines if START.match(line) or HEADER.match(line)]
     if len(starts) > 1 and len(starts) * 3 >= len(lines):
-        return Parsed(_starts(lines))
+        return Parsed(_starts(lines), in_seconds=True)
     return Parsed([timed_text(line, None, None) for line in lines], untimed=True)
 
 

@@ -64,7 +64,8 @@ def parse_subtitles(text: str) -> Parsed:
         )
     if cut := _cut_overlaps(shown):
         warnings.append(f"cues that last into the next one, ended where that begins: {cut}")
-    return Parsed([_cue(cue) for cue in shown if cue.lines], warnings=warnings)
+    cues = [_cue(cue) for cue in shown if cue.lines]
+    return Parsed(cues, warnings=warnings, in_seconds=True)
 
 
 def _times_of(line: str) -> str:

@@ -32,7 +32,7 @@ Timed = TypeVar("Timed", Piece, Cue)
 
 
 def mend(
-    cues: Sequence[Cue], loose: bool, duration: float | None
+    cues: Sequence[Cue], loose: bool, duration: float | None, in_seconds: bool = False
 ) -> tuple[list[list[Word]], list[str]]:
     """The utterances of cues, each word with times, and a line for each kind of mending.
 
@@ -40,12 +40,13 @@ def mend(
         cues: in the file's order, with a piece each at least.
         loose: cues are no utterances; sentences and pauses tell these.
         duration: of the clip in seconds; None where only the words can tell it.
+        in_seconds: numbers that look like milliseconds are not.
 
     Raises:
         Unreadable: nothing has a time, or the words alone ask for more than LONGEST_ALONE.
     """
     lines: list[str] = []
-    if _are_milliseconds(cues):
+    if not in_seconds and _are_milliseconds(cues):
         cues = [_in_seconds(cue) for cue in cues]
         lines.append("its times are whole numbers and far apart: taken as milliseconds")
     counts: Counter[str] = Counter()

@@ -60,6 +60,7 @@ class Parsed:
         language: as the file has it.
         loose: cues are no utterances; sentences and pauses tell these.
         untimed: no cue has a time; each is a line of a text.
+        in_seconds: its times are clocks, or say their unit, and cannot be milliseconds.
         warnings: one line for each thing that was handled but should be known.
     """
 
@@ -67,6 +68,7 @@ class Parsed:
     language: str | None = None
     loose: bool = False
     untimed: bool = False
+    in_seconds: bool = False
     warnings: list[str] = field(default_factory=list[str])
 
 
