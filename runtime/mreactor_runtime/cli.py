@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,15 +11,10 @@ from mreactor_ref.command import INTERRUPTED, TERMINATED, Terminated, one_line_e
 from mreactor_ref.data.reading import ReadOptions, reading_options
 from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.files import check_writable
-from mreactor_ref.schedule import Solver
-from mreactor_runtime.engines.names import AUTO, DEVICES, DTYPES, ENGINES
+from mreactor_runtime.engines.names import AUTO, DEVICES
 from mreactor_runtime.forms import SUFFIXES, named_formats
-from mreactor_runtime.sampling_options import not_nan, solver_options
-
-if TYPE_CHECKING:
-    from mreactor_runtime.reactor import Reactor
-    from mreactor_runtime.run.extras import Extra
-    from mreactor_runtime.run.reading import Explain
+from mreactor_runtime.reactor_options import ReactorOptions, reactor_options
+from mreactor_runtime.run_parts import RunParts
 
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 
@@ -58,46 +51,12 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     default=Path("reactions"),
     help="Folder for the results.",
 )
-@click.option(
-    "--samples",
-    "--num-samples",
-    type=click.IntRange(1, 1000),
-    default=10,
-    help="Reactions to each clip.",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="mini",
-    help="A shipped name, a checkpoint, or a bundle's folder.",
-)
-@click.option(
-    "--engine",
-    "--backend",
-    type=click.Choice(ENGINES),
-    default=AUTO,
-    help="What runs the model.",
-)
+@reactor_options
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
     default=AUTO,
     help="Where the engine runs; auto is CUDA where there is one.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice((AUTO, *DTYPES)),
-    default=AUTO,
-    help="Of the steps. A bundle has its own; a checkpoint runs in fp32, or on CUDA in bf16.",
-)
-@click.option("--seed", type=int, default=0, help="The same seed gives the same reactions.")
-@solver_options(Solver())
-@click.option(
-    "--smoothness",
-    type=click.FloatRange(-3, 3),
-    default=0.0,
-    callback=not_nan,
-    help="Of the motion, in deviations from the average of the training data.",
 )
 @click.option(
     "--threads",
@@ -166,14 +125,8 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
 def main(
     inputs: tuple[str, ...],
     output: Path,
-    samples: int,
-    model: str,
-    engine: str,
+    reacting: ReactorOptions,
     device: str,
-    dtype: str,
-    seed: int,
-    solver: dict[str, Any],
-    smoothness: float,
     threads: int | None,
     devices: str | None,
     shard: str | None,
@@ -232,19 +185,16 @@ def main(
             reading=reading,
         )
         check_writable(output)
-        sampling = {"samples": samples, "seed": seed, "smoothness": smoothness, **solver}
-        opens = partial(
-            open_run, model, engine, dtype, sampling, recovery, plot, formats, explain_priors
-        )
+        parts = RunParts(reacting, recovery, formats, plot, explain_priors)
         try:
             if devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
                 with shown_progress(quiet) as progress:
                     summary = run_on_devices(
-                        inputs, output, names, opens, options, progress, threads
+                        inputs, output, names, parts, options, progress, threads
                     )
             else:
-                reactor, extras, explain = opens(device, threads)
+                reactor, extras, explain = parts(device, threads)
                 with shown_progress(quiet) as progress:
                     summary = run_job(inputs, output, reactor, options, progress, extras, explain)
         except KeyboardInterrupt as stop:
@@ -260,41 +210,3 @@ def main(
         raise click.exceptions.Exit(TOO_MANY_FAILED)
     if summary.failed:
         raise click.exceptions.Exit(SOME_FAILED)
-
-
-def open_run(
-    model: str,
-    engine: str,
-    dtype: str,
-    sampling: dict[str, Any],
-    recovery: RecoveryOptions,
-    plot: bool,
-    formats: tuple[str, ...],
-    explain_priors: bool,
-    device: str,
-    threads: int | None,
-) -> tuple[Reactor, list[Extra], Explain | None]:
-    """The reactor that the options ask for, what is written beside results, and what explains.
-
-    Args:
-        sampling: what the user gave; the rest is the model's own.
-    Raises:
-        UsageError: there is no such model or engine, or they do not fit.
-    """
-    from mreactor_ref.emotion.options import open_recovery
-    from mreactor_runtime.convert.during_run import other_forms
-    from mreactor_runtime.reactor import Reactor
-    from mreactor_runtime.run.extras import picture
-    from mreactor_runtime.run.job import explain_with
-
-    extras: list[Extra] = []
-    if plot:
-        from mreactor_runtime.report.timeline import plot_timeline, require_matplotlib
-
-        require_matplotlib()
-        extras.append(picture(plot_timeline))
-    source = open_recovery(recovery)
-    reactor = Reactor.open(model, engine, threads, device, source, dtype, **sampling)
-    if formats:
-        extras.append(other_forms(formats, reactor))
-    return reactor, extras, explain_with(source) if explain_priors else None

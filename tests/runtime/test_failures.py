@@ -190,7 +190,7 @@ def test_a_run_that_gets_sigterm_writes_what_was_sampled_and_exits_143(tmp_path)
     write_faces(tmp_path / "clips", {f"{i:03}": 20 for i in range(200)})
     code = (
         "import sys; import mreactor_runtime.cli as cli; from fakes.jobs import *;"
-        "cli.open_run = lambda *a: (reactor(SlowEngine(0.05)), [], None);"
+        "cli.RunParts = lambda *a: lambda *b: (reactor(SlowEngine(0.05)), [], None);"
         "cli.main(sys.argv[1:])"
     )
     command = ["-i", str(tmp_path / "clips"), "-o", str(tmp_path / "out"), "--steps", "1"]
