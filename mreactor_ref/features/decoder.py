@@ -38,7 +38,7 @@ FIX = "check that it plays, or convert it"
 
 
 class Decoder:
-    """Decodes files in processes, one for each thread that asks.
+    """Decodes files in processes, one for each thread that asks at once.
 
     Args:
         max_memory: bytes of a process's address space.
@@ -47,7 +47,7 @@ class Decoder:
 
     def __init__(self, max_memory: int = MAX_MEMORY, patience: float = PATIENCE):
         self._max_memory, self._patience = max_memory, patience
-        self._of_thread = threading.local()
+        self._idle: list[_Process] = []  # those that nobody asks
         self._lock = threading.Lock()
         self._running: set[_Process] = set()
         self._closed = False
@@ -92,28 +92,32 @@ class Decoder:
 
     @contextmanager
     def _asked(self, what: str, path: Path) -> Generator[_Process]:
-        """This thread's process, with a question; ended where its answer is not read to the end."""
+        """A process of our own, with a question; ended where its answer is not read to the end."""
         process = self._process()
         try:
             with _broken(process, path):
                 process.ask({"what": what, "path": os.fspath(path)})
             yield process
+            self._idle.append(process)
         except _Refused as refused:  # by a process that is well
+            self._idle.append(process)
             raise ClipError(refused.problem, path, refused.fix) from None
         except BaseException:
             self._end(process)
             raise
 
     def _process(self) -> _Process:
-        process: _Process | None = getattr(self._of_thread, "process", None)
-        if process is None or not process.is_alive():
-            if process is not None:
-                self._end(process)
-            with self._lock:
-                if self._closed:
-                    raise RuntimeError("this decoder is closed")
-                process = self._of_thread.process = _Process(self._max_memory)
-                self._running.add(process)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this decoder is closed")
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_alive():
+                    return process
+                self._running.discard(process)
+                process.end()
+            process = _Process(self._max_memory)
+            self._running.add(process)
         return process
 
     def _end(self, process: _Process) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes.jobs import Heard, SlowEngine, lines_of, reactor, results_of, run_options, write_faces
 
 from mreactor_ref.data.clips import FeatureReader
-from mreactor_runtime.run import job
+from mreactor_runtime.run import loop
 from mreactor_runtime.run.extras import picture
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
@@ -119,7 +119,7 @@ LENGTHS = {"a": 40, "b": 200, "c": 70, "d": 90, "e": 300, "f": 65, "g": 10, "h":
 
 @pytest.mark.parametrize("readers", [1, 3])
 def test_a_run_at_once_leaves_what_one_after_the_other_leaves(tmp_path, monkeypatch, readers):
-    monkeypatch.setattr(job, "READERS_BESIDE_CPU", readers)
+    monkeypatch.setattr(loop, "READERS_BESIDE_CPU", readers)
     write_faces(tmp_path / "clips", LENGTHS)
     (tmp_path / "clips" / "bad.npy").write_bytes(b"no array")
     heard = {}

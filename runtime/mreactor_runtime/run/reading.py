@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -72,8 +72,9 @@ class Unread:
 class ClipReader:
     """Reads clips and asks for their priors, in any thread.
 
-    Each thread has encoders of its own: tokenizers need that. The source of priors is asked by one
-    thread at a time: its models and notes are not made for more.
+    Threads that read at once have encoders of their own: tokenizers need that. They are kept for
+    threads that come later. The source of priors is asked by one thread at a time: its models and
+    notes are not made for more.
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
@@ -109,6 +110,7 @@ class ClipReader:
         self._asking = threading.Lock()
         self._told = len(source.notes)  # notes that are not new
         self._of_thread = threading.local()
+        self._idle: list[FeatureReader] = []  # those that no thread is at
         self._decoder = Decoder()
 
     def __enter__(self) -> Self:
@@ -124,8 +126,9 @@ class ClipReader:
         try:
             if isinstance(files, BadClip):
                 raise files.error
-            with listening(partial(self._reached, files.id)), self._stream():
-                clip, warnings = self._features().read(files)
+            told = listening(partial(self._reached, files.id))
+            with told, self._stream(), self._features() as features:
+                clip, warnings = features.read(files)
             if state_of(files) != state:
                 raise ClipError("its files changed while they were read", fix="run it again")
             table = self._face_table(files, clip)
@@ -162,11 +165,18 @@ class ClipReader:
             self._of_thread.stream = torch.cuda.Stream(self._device, priority=AHEAD_OF_OTHERS)
         return torch.cuda.stream(self._of_thread.stream)
 
-    def _features(self) -> FeatureReader:
-        if not hasattr(self._of_thread, "features"):
-            if self._beside:
-                torch.set_num_threads(1)  # of the kernels that this thread starts
-            self._of_thread.features = open_reader(
+    @contextmanager
+    def _features(self) -> Generator[FeatureReader]:
+        """A reader with its encoders, that no other thread is at."""
+        if self._beside:
+            torch.set_num_threads(1)  # of the kernels that this thread starts
+        try:
+            features = self._idle.pop()
+        except IndexError:
+            features = open_reader(
                 self._config, self._options, self._hear, self._device, self._decoder
             )
-        return self._of_thread.features
+        try:
+            yield features
+        finally:
+            self._idle.append(features)

@@ -16,10 +16,11 @@ from mreactor_ref.signals import SpeakerClip
 from mreactor_runtime.forms import beside, forms_beside
 from mreactor_runtime.reactor import ClipReactions
 from mreactor_runtime.run.extras import PICTURE, PRIORS, Extra
-from mreactor_runtime.run.failures import Failure, add_failure, failure_of
-from mreactor_runtime.run.manifest import DONE, FAILED, Line, Manifest
+from mreactor_runtime.run.failures import Failure, failure_of
+from mreactor_runtime.run.manifest import DONE, FAILED, Line
 from mreactor_runtime.run.outputs import write_json, write_npz
 from mreactor_runtime.run.reading import Read, Unread
+from mreactor_runtime.run.records import Records
 from mreactor_runtime.run.shard import MANIFEST
 from mreactor_runtime.run.summary import WRITE, Outcome, Progress, Summary
 
@@ -33,16 +34,12 @@ class TooManyFailed(Exception):
 class Ledger:
     """Records the outcomes of a run's clips, and tells who listens; in any thread.
 
-    Args:
-        errors: the file of the clips that have failed.
-        head: the fields that every line of the manifest has.
+    Args: head: the fields that every line of the manifest has.
     """
 
-    def __init__(
-        self, manifest: Manifest, errors: Path, summary: Summary, progress: Progress, head: Line
-    ):
-        self._manifest, self._summary, self._progress = manifest, summary, progress
-        self._errors, self._head = errors, head
+    def __init__(self, records: Records, summary: Summary, progress: Progress, head: Line):
+        self._records, self._summary, self._progress = records, summary, progress
+        self._head = head
         self._lock = threading.RLock()  # saying is part of writing down
         self._said: dict[str, set[str]] = {}  # of each kind what was said
 
@@ -57,7 +54,7 @@ class Ledger:
     def failed(self, failure: Failure, milliseconds: float) -> None:
         """A clip has no result."""
         with self._lock:
-            add_failure(self._errors, failure)
+            self._records.add_failure(failure)
             self._write(failure.id, FAILED, {}, milliseconds, failure.text)
             self._summary.failed[failure.id] = failure.text
             self._progress.finished(Outcome(failure.id, 0, milliseconds, failure.text))
@@ -66,7 +63,7 @@ class Ledger:
         self, clip_id: str, status: str, line: Line, milliseconds: float, error: str | None
     ) -> None:
         end = {"milliseconds": round(milliseconds, 1), "error": error}
-        self._manifest.add({"id": clip_id, "status": status} | self._head | line | end)
+        self._records.add({"id": clip_id, "status": status} | self._head | line | end)
 
     def spent(self, stage: str, seconds: float) -> None:
         with self._lock:

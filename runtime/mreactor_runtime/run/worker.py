@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,18 +17,15 @@ from typing import Any
 from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.errors import MReactorError
 from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.run.events import BEGUN, ENDED, RAISED, Event, Joined, Telling, sendable
 from mreactor_runtime.run.extras import Extra
-from mreactor_runtime.run.job import Job, do_job
+from mreactor_runtime.run.job import do_job, open_job
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.reading import Explain
 from mreactor_runtime.run.shard import WHOLE
-from mreactor_runtime.run.summary import STAGES, Outcome, Progress, Summary
+from mreactor_runtime.run.summary import Progress, Summary
 
 PATIENCE = 30.0  # seconds that a process has to end, when the run is interrupted
-
-BEGUN, SAID, REACHED, FINISHED = "begun", "said", "reached", "finished"
-ENDED, RAISED = "ended", "raised"
-TELLING_SECONDS = 0.2  # between two lines on how far a clip is: a pipe is slow
 
 # Opens what a process needs, there, on its device and with its CPU threads; it is pickled.
 OpenRun = Callable[[str, int | None], tuple[Reactor, Sequence[Extra], Explain | None]]
@@ -123,14 +117,14 @@ def end(workers: Sequence[Worker]) -> None:
             worker.process.join()
 
 
-class _Together:
-    """Joins what several processes tell into one: the beginning once, and each note once."""
+class _Together(Joined):
+    """Likewise, with the beginning once, before anything else."""
 
     def __init__(self, progress: Progress, summary: Summary):
-        self._progress, self._summary = progress, summary
+        super().__init__(progress, summary)
         self._begun = False
         self._to_do = 0
-        self._waiting: list[tuple[str, Any]] = []  # what was said before all have begun
+        self._waiting: list[Event] = []  # what was said before all have begun
 
     def take(self, worker: Worker, kind: str, value: Any) -> None:
         if kind == BEGUN:
@@ -139,11 +133,11 @@ class _Together:
             self._summary.kept += worker.clips - value
         elif kind == ENDED:
             worker.summary = value
-            self._ended(worker.name, value)
+            self.ended(worker.name, value)
         elif kind == RAISED:
             worker.error = value
         elif self._begun:
-            self._tell(kind, value)
+            self.tell(kind, value)
         else:
             self._waiting.append((kind, value))
 
@@ -153,35 +147,8 @@ class _Together:
         self._begun = True
         self._progress.begin(self._to_do)
         for event in self._waiting:
-            self._tell(*event)
+            self.tell(*event)
         self._waiting.clear()
-
-    def _tell(self, kind: str, value: Any) -> None:
-        summary = self._summary
-        if kind == SAID:
-            if value not in summary.notes:
-                summary.notes.append(value)
-                self._progress.say(value)
-            return
-        if kind == REACHED:
-            self._progress.reached(*value)
-            return
-        if value.error is None:
-            summary.done += 1
-            summary.reactions += value.reactions
-        else:
-            summary.failed[value.clip_id] = value.error
-        self._progress.finished(value)
-
-    def _ended(self, name: str, theirs: Summary) -> None:
-        summary = self._summary
-        summary.missing += theirs.missing
-        summary.stopped |= theirs.stopped
-        for stage in STAGES:
-            summary.stages[stage] += theirs.stages[stage]
-        told = theirs.to_dict()
-        keys = ("clips", "kept", "done", "failed", "seconds", "stages", "sampler_busy")
-        summary.devices.append({"device": name} | {key: told[key] for key in keys})
 
 
 @contextmanager
@@ -213,29 +180,6 @@ def _without_interrupts() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-class _Telling:
-    """A progress that sends it all to the process that started this one."""
-
-    def __init__(self, events: Connection):
-        self._events = events
-        self._told = -math.inf  # when it last told how far a clip is
-
-    def begin(self, clips: int) -> None:
-        self._events.send((BEGUN, clips))
-
-    def say(self, text: str) -> None:
-        self._events.send((SAID, text))
-
-    def reached(self, clip_id: str, stage: str, part: float) -> None:
-        now = time.monotonic()
-        if now - self._told >= TELLING_SECONDS:
-            self._told = now
-            self._events.send((REACHED, (clip_id, stage, part)))
-
-    def finished(self, outcome: Outcome) -> None:
-        self._events.send((FINISHED, outcome))
-
-
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -246,21 +190,12 @@ def _work(task: Task, events: Connection) -> None:
     try:
         try:
             reactor, extras, explain = task.open_run(task.device, task.threads)
-            telling = _Telling(events)
-            job = Job(task.input, task.output, reactor, task.options, telling, extras, explain)
+            telling = Telling(events.send)
+            job = open_job(task.input, task.output, reactor, task.options, telling, extras, explain)
             summary = do_job(job)
         except Exception as error:
-            events.send((RAISED, _sendable(error)))
+            events.send((RAISED, sendable(error)))
         else:
             events.send((ENDED, summary))
     except (BrokenPipeError, KeyboardInterrupt):
         return  # nobody listens any more, or it was asked to end
-
-
-def _sendable(error: Exception) -> Exception:
-    """The error, or what it says where it cannot be pickled and read again."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
