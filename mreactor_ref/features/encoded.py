@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from mreactor_ref.errors import ClipError
-from mreactor_ref.features.faces.npy import HEADER_ERRORS
+from mreactor_ref.features.faces.npy import HEADER_ERRORS, map_npy
 from mreactor_ref.features.faces.track import MAX_ROWS
 from mreactor_ref.signals import Array
 
@@ -21,7 +20,7 @@ def read_encoded(path: Path, width: int) -> Array | None:
     """
     fix = "save it again with numpy.save, or remove it: the sound is then encoded"
     try:
-        features = open_memmap(path, mode="r")
+        features = map_npy(path)
     except (*HEADER_ERRORS, OSError) as error:
         raise ClipError(f"cannot be read as features of a sound: {error}", path, fix) from None
     if features.ndim == 3 and features.shape[1] == 1:

@@ -14,6 +14,7 @@ from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import AUTO, DEVICES
 from mreactor_runtime.forms import SUFFIXES, named_formats
 from mreactor_runtime.reactor_options import ReactorOptions, reactor_options
+from mreactor_runtime.run.on_ray.options import RayOptions, ray_options
 from mreactor_runtime.run_parts import RunParts
 
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
@@ -69,6 +70,7 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     metavar="0,1 | cpu,cpu",
     help="Share the clips among devices, a process each: numbers of CUDA devices, or CPUs.",
 )
+@ray_options
 @click.option(
     "--shard",
     metavar="I/N",
@@ -129,6 +131,7 @@ def main(
     device: str,
     threads: int | None,
     devices: str | None,
+    ray: RayOptions | None,
     shard: str | None,
     batch_size: int | None,
     resume: bool,
@@ -159,6 +162,8 @@ def main(
     """
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
+    if ray is not None and (devices is not None or threads is not None):
+        raise click.UsageError("--ray has --ray-concurrency and --ray-num-cpus in their place")
     seen = ""
     with one_line_errors(debug), orderly_end():
         from rich.console import Console
@@ -167,6 +172,7 @@ def main(
         from mreactor_runtime.run.devices import run_on_devices
         from mreactor_runtime.run.dry_run import print_clips
         from mreactor_runtime.run.job import Options, run_job
+        from mreactor_runtime.run.on_ray.run import run_on_ray
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
@@ -187,7 +193,10 @@ def main(
         check_writable(output)
         parts = RunParts(reacting, recovery, formats, plot, explain_priors)
         try:
-            if devices is not None:
+            if ray is not None:
+                with shown_progress(quiet) as progress:
+                    summary = run_on_ray(inputs, output, parts, ray, options, progress, device)
+            elif devices is not None:
                 names = [name.strip() for name in devices.split(",") if name.strip()]
                 with shown_progress(quiet) as progress:
                     summary = run_on_devices(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import fields
@@ -97,6 +98,12 @@ def open_fake(device: str, threads: int | None):
     assert device == "cpu"
     assert threads
     return reactor(), [], None
+
+
+def open_marked(folder: Path, seconds: float, device: str, threads: int | None):
+    """Likewise, with a file in a folder whose name is the process, and so long for each clip."""
+    (folder / str(os.getpid())).touch()
+    return reactor(SlowEngine(seconds)), [], None
 
 
 def write_faces(folder: Path, frames: dict[str, int]) -> None:

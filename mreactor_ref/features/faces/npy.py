@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from tokenize import TokenError
 
@@ -22,6 +23,8 @@ from mreactor_ref.signals import (
 PICKLE_START, ZIP_START = b"\x80", b"PK"
 # What numpy's reading of a header, which is Python source, is known to raise.
 HEADER_ERRORS = (ValueError, TypeError, OverflowError, EOFError, SyntaxError, TokenError)
+# Two threads that parse Python source at once can fail: github.com/python/cpython/issues/106905.
+PARSING = threading.Lock()
 WIDTHS = f"{COEFFICIENTS} coefficients, {ATTRIBUTES} attributes, or the {REACTION} of both"
 
 
@@ -58,7 +61,7 @@ def open_rows(path: Path) -> NDArray[np.generic]:
         raise ClipError(f"is {kind} an npy array", path, "save one array with numpy.save")
     try:
         # mapped, not read: a header that promises more than the file holds fails at once
-        data = open_memmap(path, mode="r")
+        data = map_npy(path)
     except (*HEADER_ERRORS, MemoryError) as error:
         if "Python objects" in str(error):
             raise _pickled(path) from error
@@ -74,6 +77,12 @@ def open_rows(path: Path) -> NDArray[np.generic]:
     if len(data) == 0:
         raise ClipError("has no frames", path, "extract the face again")
     return data
+
+
+def map_npy(path: Path) -> NDArray[np.generic]:
+    """The array of an npy file, mapped. Raises OSError, MemoryError and HEADER_ERRORS."""
+    with PARSING:
+        return open_memmap(path, mode="r")
 
 
 def _pickled(path: Path) -> ClipError:

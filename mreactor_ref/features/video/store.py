@@ -15,6 +15,7 @@ import numpy as np
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.face import Face
+from mreactor_ref.features.faces.npy import PARSING
 from mreactor_ref.features.video.description import VideoFace, no_face
 from mreactor_ref.features.video.networks import NoRuntimeError
 from mreactor_ref.features.video.reader import FaceReader, MeshReader
@@ -99,7 +100,7 @@ def _save(path: Path, face: VideoFace) -> None:
 
 
 def _load(path: Path) -> VideoFace:
-    with path.open("rb") as opened, np.load(opened) as file:
+    with PARSING, path.open("rb") as opened, np.load(opened) as file:
         warnings, trusted = json.loads(file["lines"].tobytes())
         face = None
         if "attributes" in file:

@@ -71,13 +71,13 @@ class Joined:
         if value.error is None:
             summary.done += 1
             summary.reactions += value.reactions
+            summary.missing.update(value.missing)
         else:
             summary.failed[value.clip_id] = value.error
         self._progress.finished(value)
 
     def ended(self, name: str, theirs: Summary) -> None:
         summary = self._summary
-        summary.missing += theirs.missing
         summary.stopped |= theirs.stopped
         for stage in STAGES:
             summary.stages[stage] += theirs.stages[stage]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mreactor_ref.errors import MReactorError
 
+WORKER = "worker"  # the stage of a clip over which the processes that did it have died
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -15,7 +17,7 @@ class Failure:
 
     Attributes:
         id: of the clip.
-        stage: of `summary.STAGES`, in which it failed.
+        stage: of `summary.STAGES`, in which it failed; or WORKER.
         kind: the class of the error; `ClipError` is one that was foreseen.
         path: the file that is wrong, where one is.
         message: what was wrong. remedy: what to do about it, where that is known.

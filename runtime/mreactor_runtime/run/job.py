@@ -15,13 +15,13 @@ a run into the same folder goes on where the last one ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.clips import BadClip, ClipFiles, Found, find_clips
 from mreactor_ref.data.inputs import Inputs
 from mreactor_ref.data.reading import Hear, open_hearing
 from mreactor_ref.emotion.explain import as_dict
@@ -64,18 +64,17 @@ class Job:
 
     def __init__(
         self,
-        input: Inputs,
+        found: Found,
         output: Path,
         plan: Plan,
         options: Options,
         progress: Progress,
         do: Do,
     ):
-        self.output, self.plan, self.options = output, plan, options
+        self.found, self.output, self.plan, self.options = found, output, plan, options
         self.progress, self._do = progress, do
         self.shard = options.shard or WHOLE
-        self.found = find_clips(input)
-        self.clips = self.shard.of(check_names(self.found.clips, output, plan.beside))
+        self.clips = self.shard.of(check_names(found.clips, output, plan.beside))
         self.summary = Summary(output, len(self.clips))
 
     @property
@@ -96,8 +95,7 @@ class Job:
         if not all_done:  # else the run leaves every file as it is
             write_json(run_file, record | {"finished": False})
             errors.unlink(missing_ok=True)
-        manifest = Manifest(manifest_path(self.output, self.shard))
-        self.records = FileRecords(manifest, errors)
+        self.records = FileRecords(Manifest(manifest_path(self.output, self.shard)), errors)
         self.ledger = Ledger(self.records, summary, self.progress, plan.head)
         self.progress.begin(len(to_do))
         notes = (*plan.notes, *self.found.notes, *self._wordless(to_do), *earlier.reasons)
@@ -111,7 +109,7 @@ class Job:
         except TooManyFailed:
             summary.stopped = ended = True
         finally:
-            manifest.close(in_order=ended)
+            self.records.close(in_order=ended)
         summary.seconds = time.perf_counter() - started
         if not all_done:
             write_json(run_file, record | {"finished": True} | summary.to_dict())
@@ -160,10 +158,11 @@ def open_job(
     explain: Explain | None,
 ) -> Job:
     """A job that this process does. Raises UsageError, as `run_job`."""
+    found = find_clips(input)
     plan = plan_run(input, reactor, options, extras, explain)
     hear = open_hearing(options.reading, reactor.engine.device.type)
     do = InProcess(reactor, extras, explain, hear)
-    return Job(input, output, plan, options, progress, do)
+    return Job(found, output, plan, options, progress, do)
 
 
 def explain_with(recovery: ExpressiveRecovery) -> Explain:
@@ -222,11 +221,18 @@ def do_job(job: Job) -> Summary:
 
     Raises: as `run_job`.
     """
-    try:
+    with full_disk(job.output):
         return job.run()
+
+
+@contextmanager
+def full_disk(output: Path) -> Generator[None]:
+    """Turn the OSError of a full disk into an MReactorError that says so."""
+    try:
+        yield
     except OSError as error:
         if not is_disk_full(error):
             raise
         raise MReactorError(
-            "the disk is full", job.output, "make room and run it again: what is done is kept"
+            "the disk is full", output, "make room and run it again: what is done is kept"
         ) from None

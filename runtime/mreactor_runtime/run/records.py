@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mreactor_runtime.run.failures import Failure, add_failure
-from mreactor_runtime.run.manifest import Line, Manifest
+from mreactor_runtime.run.manifest import Line, Manifest, collect
 
 
 class Records(Protocol):
@@ -34,3 +34,9 @@ class FileRecords:
 
     def add_failure(self, failure: Failure) -> None:
         add_failure(self.errors, failure)
+
+    def close(self, in_order: bool) -> None:
+        """Write no more; the lines are put into the order of the ids if asked."""
+        self.manifest.close(in_order)
+        if in_order and self.errors.is_file():
+            collect(self.errors, [self.errors])

@@ -43,13 +43,15 @@ class Ledger:
         self._lock = threading.RLock()  # saying is part of writing down
         self._said: dict[str, set[str]] = {}  # of each kind what was said
 
-    def done(self, clip_id: str, line: Line, reactions: int, milliseconds: float) -> None:
+    def done(self, clip: SpeakerClip, line: Line, reactions: int, milliseconds: float) -> None:
         """A clip's result is written."""
+        missing = _missing(clip)
         with self._lock:
-            self._write(clip_id, DONE, line, milliseconds, None)
+            self._write(clip.id, DONE, line, milliseconds, None)
             self._summary.done += 1
             self._summary.reactions += reactions
-            self._progress.finished(Outcome(clip_id, reactions, milliseconds))
+            self._summary.missing.update(missing)
+            self._progress.finished(Outcome(clip.id, reactions, milliseconds, missing=missing))
 
     def failed(self, failure: Failure, milliseconds: float) -> None:
         """A clip has no result."""
@@ -93,11 +95,11 @@ class Ledger:
     def tell(self, clip: SpeakerClip, warnings: Sequence[str]) -> None:
         """Pass on each warning, and each kind of missing stream, once a run."""
         with self._lock:
-            missing = self._summary.missing
+            said = self._said.setdefault("missing", set())
             for name in _missing(clip):
-                if not missing[name]:
+                if name not in said:
+                    said.add(name)
                     self.say(f"{clip.id} has no {name}: the model does without (said once a run)")
-                missing[name] += 1
             for warning in warnings:
                 self.say_of("warning", warning, clip.id, warning)
 
@@ -150,7 +152,7 @@ class Results:
             for row in reactions.priors
         ]
         count = len(reactions.attributes)
-        self.ledger.done(clip.id, line, count, 1000 * (seconds + spent))
+        self.ledger.done(clip, line, count, 1000 * (seconds + spent))
 
     def _write_face(self, read: Read, path: Path) -> None:
         """The face out of the clip's video; not beside the video, where it would be the clip's."""
@@ -195,10 +197,10 @@ class Results:
             raise TooManyFailed
 
 
-def _missing(clip: SpeakerClip) -> list[str]:
+def _missing(clip: SpeakerClip) -> tuple[str, ...]:
     missing = [name for name in ("sound", "words") if getattr(clip, name) is None]
     face = [name for name in ("coefficients", "attributes") if getattr(clip, name) is None]
-    return missing + (["face"] if len(face) == 2 else [f"face {name}" for name in face])
+    return (*missing, *(["face"] if len(face) == 2 else [f"face {name}" for name in face]))
 
 
 def _remove(files: Iterable[Path]) -> None:

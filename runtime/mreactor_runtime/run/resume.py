@@ -12,6 +12,7 @@ from mreactor_ref.files import remove_partials, sha256_of
 from mreactor_runtime.forms import RESULT, beside
 from mreactor_runtime.run.extras import PICTURE, PRIORS
 from mreactor_runtime.run.manifest import DONE, Line, collect, state_of
+from mreactor_runtime.run.outputs import read_json
 from mreactor_runtime.run.run_json import Record, difference, fingerprint
 from mreactor_runtime.run.shard import (
     ERRORS,
@@ -75,7 +76,8 @@ def keep_earlier(
     runs = [run_path(output, shard), output / RUN, *shard_files(output, RUN)]
     if OTHERWISE in reasons:
         reasons.remove(OTHERWISE)
-        told = [text for path in runs if path.is_file() and (text := difference(path, record))]
+        records = [read_json(path) or {} for path in runs if path.is_file()]
+        told = [text for old in records if (text := difference(old, record))]
         earlier.reasons.append(OTHERWISE + (told[0] if told else "it is not known how"))
     earlier.reasons += sorted(reasons)
     if shard == WHOLE:

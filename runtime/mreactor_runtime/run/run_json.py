@@ -82,10 +82,10 @@ def is_finished(path: Path, run: str, clips: int) -> bool:
     return told == [run, True, clips, 0, False]
 
 
-def difference(old: Path, new: Record) -> str | None:
-    """How the run of a run file differs in what decides the bytes; None where it does not."""
+def difference(old: Record, new: Record) -> str | None:
+    """How a run differs from an older one in what decides the bytes; None where it does not."""
     try:
-        was = dict(_deciding(read_json(old) or {}))
+        was = dict(_deciding(old))
     except (TypeError, KeyError, AttributeError):  # of another version, or not ours
         return "it is not known how"
     now = dict(_deciding(json.loads(json.dumps(new))))

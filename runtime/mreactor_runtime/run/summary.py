@@ -15,13 +15,14 @@ class Outcome:
     """The outcome of one clip; `error` is None where it is done.
 
     `milliseconds` are those of its own reading, sampling and writing; clips that are sampled
-    together share the time of that evenly.
+    together share the time of that evenly. `missing` are the streams that it does not have.
     """
 
     clip_id: str
     reactions: int
     milliseconds: float
     error: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 class Progress(Protocol):

@@ -65,7 +65,7 @@ class Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(task, theirs), name=name, daemon=True
         )
-        with _environment(environment), _without_interrupts():
+        with variables(environment), _without_interrupts():
             self.process.start()
         theirs.close()  # or the end of the process would not be seen
 
@@ -152,7 +152,7 @@ class _Together(Joined):
 
 
 @contextmanager
-def _environment(own: Mapping[str, str]) -> Generator[None]:
+def variables(own: Mapping[str, str]) -> Generator[None]:
     """Variables for the processes that are started inside."""
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)

@@ -1,0 +1,123 @@
+"""One run over the machines of a Ray cluster, with one manifest, as one process makes it.
+
+    run_on_ray(Path("clips"), Path("reactions"), open_run, RayOptions("auto"))
+
+Ray Data streams chunks of clips over a pool of actors. Each clip is done wholly by one of them, by
+the loop of a run in one process, so its bytes are the same; only its lines come here. A clip that
+cannot be done is a line from there like any other. Where a worker dies, its clips are done again;
+one over which worker after worker has died fails by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.files import check_writable
+from mreactor_runtime.engines.names import AUTO, CUDA
+from mreactor_runtime.run.events import ENDED, FINISHED, RAISED, Joined
+from mreactor_runtime.run.job import Job, do_job
+from mreactor_runtime.run.lock import only_run
+from mreactor_runtime.run.on_ray.options import RayOptions
+from mreactor_runtime.run.on_ray.pool import Pool, ray_pool
+from mreactor_runtime.run.on_ray.worker import DONE, Clips, RayTask
+from mreactor_runtime.run.options import Options
+from mreactor_runtime.run.results import TooManyFailed
+from mreactor_runtime.run.shard import WHOLE
+from mreactor_runtime.run.summary import Progress, Silent, Summary
+from mreactor_runtime.run.worker import OpenRun
+
+CHUNKS_A_WORKER = 4  # at least, so that all end at about the same time
+LARGEST_CHUNK = {False: 16, True: 64}  # clips that are done again with a worker; on CUDA or not
+
+
+def run_on_ray(
+    input: Inputs,
+    output: Path,
+    open_run: OpenRun,
+    ray: RayOptions,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    device: str = AUTO,
+) -> Summary:
+    """`run_job` by the workers of a Ray cluster.
+
+    Args:
+        input, output: in folders that all machines have under the same names.
+        open_run: as of `run_on_devices`; called on each machine.
+        device: of the workers; AUTO is CUDA where the cluster has GPUs.
+    Raises:
+        UsageError: as `run_job`; or Ray is not there, or its machines make different bytes.
+        KeyboardInterrupt: what workers had done is kept; clips that they were at are dropped.
+    """
+    output, options = Path(output), options or Options()
+    found = find_clips(input)
+    check_writable(output)
+    with only_run(output, options.shard or WHOLE), ray_pool(ray, device, options.debug) as pool:
+        task = RayTask(
+            *(Path(os.getcwd()), input, found.folders, output, replace(options, max_errors=None)),
+            *(open_run, pool.device, pool.threads),
+        )
+        plan = pool.plan(task)
+        job = Job(found, output, plan, options, progress or Silent(), OnRay(pool, task))
+        return do_job(job)
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """Does the clips of a job by a pool."""
+
+    pool: Pool
+    task: RayTask
+
+    def __call__(self, job: Job, clips: Clips) -> None:
+        left = {clip.id: clip for clip in clips}
+        share = -(-len(clips) // (self.pool.count * CHUNKS_A_WORKER))
+        size = max(1, min(LARGEST_CHUNK[self.pool.device == CUDA], share))
+        workers: dict[str, Summary] = {}
+        try:
+            self._pass(job, left, _chunks(clips, size), workers)
+            self._pass(job, left, _chunks([*left.values()], 1), workers)  # of workers that died
+        finally:
+            joined = Joined(job.progress, job.summary)
+            for name, summary in sorted(workers.items()):
+                joined.ended(name, summary)
+
+    def _pass(
+        self,
+        job: Job,
+        left: dict[str, ClipFiles | BadClip],
+        chunks: Sequence[Clips],
+        workers: dict[str, Summary],
+    ) -> None:
+        """Do chunks of clips; those that are done go out of `left`. Raises TooManyFailed."""
+        if not chunks:
+            return
+        joined = Joined(job.progress, job.summary)
+        with closing(self.pool.events(self.task, job.plan, chunks)) as events:
+            for kind, value in events:
+                if kind == DONE:
+                    if left.pop(value.line["id"], None) is None:
+                        continue  # of a worker that died, and of the next: the same
+                    job.records.add(value.line)
+                    if value.failure is not None:
+                        job.records.add_failure(value.failure)
+                    joined.tell(FINISHED, value.outcome)
+                    if job.max_errors is not None and len(job.summary.failed) > job.max_errors:
+                        raise TooManyFailed
+                elif kind == RAISED:
+                    raise value
+                elif kind == ENDED:
+                    name, summary = value
+                    workers[name] = summary
+                else:
+                    joined.tell(kind, value)
+
+
+def _chunks(clips: Clips, size: int) -> list[Clips]:
+    return [clips[first : first + size] for first in range(0, len(clips), size)]
