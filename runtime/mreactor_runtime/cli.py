@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,10 +15,12 @@ from mreactor_ref.emotion.options import RecoveryOptions, recovery_options
 from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import AUTO, DEVICES
 from mreactor_runtime.forms import SUFFIXES, named_formats
+from mreactor_runtime.merge_cli import merge
 from mreactor_runtime.reactor_options import ReactorOptions, reactor_options
 from mreactor_runtime.run.on_ray.options import RayOptions, ray_options
 from mreactor_runtime.run_parts import RunParts
 
+MERGE = "merge"
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
 
 
@@ -33,7 +37,22 @@ def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int
     return int(value) if value is not None and value.isdecimal() else value  # or a share
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class Infer(click.Command):
+    """`mreactor-infer`, which is `mreactor-infer merge` where that is its first word."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **more: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == [MERGE]:
+            more["prog_name"] = f"mreactor-infer {MERGE}"
+            return merge.main(words[1:], **more)
+        return super().main(args, *others, **more)
+
+
+@click.command(
+    cls=Infer,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="mreactor-infer merge OUTPUT puts the manifests of several --shard together.",
+)
 @click.version_option(package_name="mreactor")
 @click.option(
     "-i",
@@ -155,7 +174,8 @@ def main(
     OUTPUT/manifest.jsonl; OUTPUT/run.json says how it was made.
 
     The same command goes on where a run has ended, however it did. Several --shard can write into
-    one OUTPUT; without --shard the same command then puts their manifests together.
+    one OUTPUT; mreactor-infer merge, or the same command without --shard, then puts their manifests
+    together.
 
     Exit codes: 0 done; 2 usage; 3 some clips failed; 4 more than --max-errors failed; 5 a model's
     file is damaged; 130 interrupted (Ctrl-C); 143 ended by SIGTERM; 1 anything else.

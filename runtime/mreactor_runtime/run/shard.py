@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 MANIFEST, RUN, ERRORS = "manifest.jsonl", "run.json", "errors.jsonl"
 SHARD_NAMES = {
-    MANIFEST: re.compile(r"manifest-[0-9]+-of-[0-9]+\.jsonl"),
-    RUN: re.compile(r"run-[0-9]+-of-[0-9]+\.json"),
-    ERRORS: re.compile(r"errors-[0-9]+-of-[0-9]+\.jsonl"),
+    MANIFEST: re.compile(r"manifest-([0-9]+)-of-([0-9]+)\.jsonl"),
+    RUN: re.compile(r"run-([0-9]+)-of-([0-9]+)\.json"),
+    ERRORS: re.compile(r"errors-([0-9]+)-of-([0-9]+)\.jsonl"),
 }
 
 
@@ -90,3 +90,10 @@ def shard_files(output: Path, name: str) -> list[Path]:
     if not output.is_dir():
         return []
     return sorted(path for path in output.iterdir() if SHARD_NAMES[name].fullmatch(path.name))
+
+
+def shard_of_file(path: Path) -> Shard:
+    """The shard whose file it is, one of `shard_files`."""
+    matches = (pattern.fullmatch(path.name) for pattern in SHARD_NAMES.values())
+    found = next(match for match in matches if match is not None)
+    return Shard(int(found[1]), int(found[2]))
