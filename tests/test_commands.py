@@ -16,7 +16,7 @@ from mreactor_ref.command import line_now_and_then, one_line_errors
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "scipy", "onnx", "onnxruntime", "av", "matplotlib", "accelerate"),
-    *("sentence_transformers", "openai", "numba"),
+    *("sentence_transformers", "openai", "numba", "ray", "pyarrow"),
 )
 
 
@@ -73,7 +73,11 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", ".", "--shard", "0/2"], "no shard 0/2"),
         ("mreactor-infer", ["--input", ".", "--model", "nonesuch"], "no model 'nonesuch'"),
         ("mreactor-infer", ["--input", ".", "--output-format", "fbx"], "no format 'fbx'"),
+        ("mreactor-infer", ["--input", ".", "--output-format", "parquet"], "form of a whole run"),
+        ("mreactor-infer", ["--input", ".", "--ray-num-cpus", "2"], "--ray-num-cpus needs --ray"),
+        ("mreactor-infer", ["merge", "."], "has no manifests of shards"),
         ("mreactor-convert", [".", "--to", "glb"], "is no run's folder"),
+        ("mreactor-convert", [".", "--to", "webdataset"], "is no run's folder"),
         ("mreactor-export", ["--model", "."], "is a folder, not a checkpoint"),
         (
             "mreactor-bench",

@@ -20,6 +20,9 @@ SUFFIXES = {
     GLB: ".glb",
     VRMA: ".vrma",
 }
+# Forms of a whole run: few large files, which are made of its folder when it has ended.
+WEBDATASET, PARQUET = "webdataset", "parquet"
+PACKED = {WEBDATASET: ".tar", PARQUET: ".parquet"}
 ABOUT = ".about.json"  # after the suffix of a table, which cannot say what it is
 
 
@@ -37,6 +40,9 @@ def named_formats(text: str) -> tuple[str, ...]:
 def check_formats(names: Iterable[str]) -> None:
     """Raises UsageError where there is no such format."""
     for name in names:
+        if name in PACKED:
+            fix = f"mreactor-convert OUTPUT --to {name}, when the run has ended"
+            raise UsageError(f"{name} is a form of a whole run", fix=fix)
         if name not in SUFFIXES:
             raise UsageError(f"there is no format {name!r}", fix=f"there are {', '.join(SUFFIXES)}")
 
