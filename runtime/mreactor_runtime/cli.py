@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,12 @@ from mreactor_runtime.forms import SUFFIXES, named_formats
 from mreactor_runtime.merge_cli import merge
 from mreactor_runtime.reactor_options import ReactorOptions, reactor_options
 from mreactor_runtime.run.on_ray.options import RayOptions, ray_options
+from mreactor_runtime.run.stores import is_url
 from mreactor_runtime.run_parts import RunParts
+
+if TYPE_CHECKING:
+    from mreactor_runtime.run.options import Options
+    from mreactor_runtime.run.summary import Progress, Summary
 
 MERGE = "merge"
 SOME_FAILED, TOO_MANY_FAILED = 3, 4  # exit codes
@@ -35,6 +40,13 @@ def _batch_size(context: click.Context, option: click.Parameter, value: str) -> 
 
 def _max_errors(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
     return int(value) if value is not None and value.isdecimal() else value  # or a share
+
+
+class Place(click.Path):
+    """A folder, or a URL, which stays as it is."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if is_url(value) else super().convert(value, param, ctx)
 
 
 class Infer(click.Command):
@@ -60,14 +72,15 @@ class Infer(click.Command):
     "inputs",
     multiple=True,
     required=True,
-    metavar="FOLDER|FILE|PATTERN",
+    metavar="FOLDER|FILE|PATTERN|URL",
     help="Clips: a folder, searched in depth, where files that share a stem are a clip; a file, "
-    "with what lies beside it; or a pattern. May be repeated.",
+    "with what lies beside it; a pattern; or a folder at a URL, such as s3://bucket/clips. May be "
+    "repeated.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     default=Path("reactions"),
     help="Folder for the results.",
 )
@@ -145,7 +158,7 @@ class Infer(click.Command):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(
     inputs: tuple[str, ...],
-    output: Path,
+    output: Path | str,
     reacting: ReactorOptions,
     device: str,
     threads: int | None,
@@ -182,6 +195,12 @@ def main(
     """
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
+    at_urls = any(map(is_url, (output, *inputs)))
+    if at_urls and (ray is not None or devices is not None or dry_run or report):
+        raise click.UsageError(
+            "clips or results at a URL go with one process: share them out with --shard, and make "
+            "pages of a copy"
+        )
     if ray is not None and (devices is not None or threads is not None):
         raise click.UsageError("--ray has --ray-concurrency and --ray-num-cpus in their place")
     seen = ""
@@ -189,15 +208,13 @@ def main(
         from rich.console import Console
 
         from mreactor_ref.data.clips import find_clips
-        from mreactor_runtime.run.devices import run_on_devices
         from mreactor_runtime.run.dry_run import print_clips
-        from mreactor_runtime.run.job import Options, run_job
-        from mreactor_runtime.run.on_ray.run import run_on_ray
+        from mreactor_runtime.run.options import Options
         from mreactor_runtime.run.shard import Shard
         from mreactor_runtime.run.terminal import last_line, shown_progress
 
         if dry_run:
-            print_clips(find_clips(inputs), output, reading, Console())
+            print_clips(find_clips(inputs), Path(output), reading, Console())
             return
         formats = named_formats(output_format)
         options = Options(
@@ -210,32 +227,52 @@ def main(
             shard=Shard.parse(shard) if shard else None,
             reading=reading,
         )
-        check_writable(output)
         parts = RunParts(reacting, recovery, formats, plot, explain_priors)
         try:
-            if ray is not None:
-                with shown_progress(quiet) as progress:
-                    summary = run_on_ray(inputs, output, parts, ray, options, progress, device)
-            elif devices is not None:
-                names = [name.strip() for name in devices.split(",") if name.strip()]
-                with shown_progress(quiet) as progress:
-                    summary = run_on_devices(
-                        inputs, output, names, parts, options, progress, threads
-                    )
-            else:
-                reactor, extras, explain = parts(device, threads)
-                with shown_progress(quiet) as progress:
-                    summary = run_job(inputs, output, reactor, options, progress, extras, explain)
+            with shown_progress(quiet) as progress:
+                places = (device, threads, devices, ray)
+                summary = _run(inputs, output, parts, options, progress, *places)
         except KeyboardInterrupt as stop:
             click.echo("Interrupted: what is done is kept; run it again to go on", err=True)
             sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         if report:
             from mreactor_runtime.view.pages import write_view
 
-            seen = f"; to see them open {write_view(output, inputs=inputs).index}"
+            seen = f"; to see them open {write_view(Path(output), inputs=inputs).index}"
     if not quiet:
         click.echo(last_line(summary) + seen)
     if summary.stopped:
         raise click.exceptions.Exit(TOO_MANY_FAILED)
     if summary.failed:
         raise click.exceptions.Exit(SOME_FAILED)
+
+
+def _run(
+    inputs: tuple[str, ...],
+    output: Path | str,
+    parts: RunParts,
+    options: Options,
+    progress: Progress,
+    device: str,
+    threads: int | None,
+    devices: str | None,
+    ray: RayOptions | None,
+) -> Summary:
+    """The run in this process, or shared out. Raises MReactorError and KeyboardInterrupt."""
+    from mreactor_runtime.run.devices import run_on_devices
+    from mreactor_runtime.run.job import run_job
+    from mreactor_runtime.run.on_ray.run import run_on_ray
+    from mreactor_runtime.run.staged import run_staged
+
+    if any(map(is_url, (output, *inputs))):
+        reactor, extras, explain = parts(device, threads)
+        return run_staged(inputs, output, reactor, options, progress, extras, explain)
+    output = Path(output)
+    check_writable(output)
+    if ray is not None:
+        return run_on_ray(inputs, output, parts, ray, options, progress, device)
+    if devices is not None:
+        names = [name.strip() for name in devices.split(",") if name.strip()]
+        return run_on_devices(inputs, output, names, parts, options, progress, threads)
+    reactor, extras, explain = parts(device, threads)
+    return run_job(inputs, output, reactor, options, progress, extras, explain)

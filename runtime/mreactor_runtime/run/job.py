@@ -41,7 +41,7 @@ from mreactor_runtime.run.plan import Plan, plan_run
 from mreactor_runtime.run.reading import Explain
 from mreactor_runtime.run.records import FileRecords
 from mreactor_runtime.run.results import Ledger, Results, TooManyFailed
-from mreactor_runtime.run.resume import keep_earlier
+from mreactor_runtime.run.resume import IsWhole, is_as_written, keep_earlier
 from mreactor_runtime.run.run_json import is_finished
 from mreactor_runtime.run.shard import WHOLE, errors_path, manifest_path, run_path
 from mreactor_runtime.run.summary import Progress, Silent, Summary
@@ -70,9 +70,10 @@ class Job:
         options: Options,
         progress: Progress,
         do: Do,
+        is_whole: IsWhole = is_as_written,
     ):
         self.found, self.output, self.plan, self.options = found, output, plan, options
-        self.progress, self._do = progress, do
+        self.progress, self._do, self._is_whole = progress, do, is_whole
         self.shard = options.shard or WHOLE
         self.clips = self.shard.of(check_names(found.clips, output, plan.beside))
         self.summary = Summary(output, len(self.clips))
@@ -85,7 +86,8 @@ class Job:
     def run(self) -> Summary:
         plan, summary = self.plan, self.summary
         earlier = keep_earlier(
-            *(self.output, self.clips, self.shard, plan.record, plan.beside, self.options.resume)
+            *(self.output, self.clips, self.shard, plan.record, plan.beside),
+            *(self.options.resume, self._is_whole),
         )
         summary.kept = len(earlier.kept)
         to_do = [clip for clip in self.clips if clip.id not in earlier.kept]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,18 @@ class Earlier:
     reasons: list[str] = field(default_factory=list)
 
 
+# Whether a result, at a path and with a SHA-256, is there as it was written.
+IsWhole = Callable[[Path, str | None], bool]
+
+
+def is_as_written(path: Path, sha256: str | None) -> bool:
+    """By its content."""
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
 def keep_earlier(
     output: Path,
     clips: Sequence[ClipFiles | BadClip],
@@ -47,13 +59,15 @@ def keep_earlier(
     record: Record,
     beside_results: Sequence[str],
     resume: bool,
+    is_whole: IsWhole = is_as_written,
 ) -> Earlier:
     """Begin the manifest of a run with what stays of earlier ones, its own, the whole run's and
     those of shards.
 
     A clip stays done when the earlier run's results are the same by its fingerprint, the clip's
-    files have not changed, its npz has the SHA-256 of its line, and the files `beside_results`
-    (suffixes) are there. A whole run takes the place of its shards: their manifests go.
+    files have not changed, its npz `is_whole` by the SHA-256 of its line, and the files
+    `beside_results` (suffixes) are there. A whole run takes the place of its shards: their
+    manifests go.
     """
     earlier = Earlier()
     files = {clip.id: clip for clip in clips}
@@ -65,7 +79,7 @@ def keep_earlier(
         clip_id = line["id"]
         if clip_id not in files or line.get("status") != DONE:
             return False
-        why = _why_again(output, files[clip_id], line, record, beside_results)
+        why = _why_again(output, files[clip_id], line, record, beside_results, is_whole)
         if why:
             found[clip_id] = why
         return why is None
@@ -97,17 +111,14 @@ def _why_again(
     line: Line,
     record: Record,
     beside_results: Sequence[str],
+    is_whole: IsWhole,
 ) -> str | None:
     if line.get("run") != fingerprint(record):
         return OTHERWISE
     if line.get("files") != state_of(files):
         return "clips whose files have changed are done again"
     path = output / f"{files.id}.npz"
-    try:
-        is_whole = sha256_of(path) == line.get("sha256")
-    except OSError:
-        is_whole = False
-    if not is_whole:
+    if not is_whole(path, line.get("sha256")):
         return "results that are missing, or not as they were written, are done again"
     for suffix in beside_results:
         if not beside(path, suffix).is_file():

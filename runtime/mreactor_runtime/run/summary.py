@@ -62,6 +62,7 @@ class Summary:
     """The figures and notes of a run.
 
     Attributes:
+        output: a folder, or a URL.
         clips: all of the input, or of its shard. kept: of these, done by an earlier run.
         done, reactions: by this run. seconds: from its first clip to its last, on the wall.
         failed: clip id -> error. notes: what was said on the way.
@@ -72,7 +73,7 @@ class Summary:
         devices: what each process says of itself, where there were several.
     """
 
-    output: Path
+    output: Path | str
     clips: int
     kept: int = 0
     done: int = 0

@@ -193,7 +193,7 @@ class RayWorker:
         started, summary = time.perf_counter(), self._summary
         summary.clips += len(clips)
         try:
-            with full_disk(summary.output), closing(self._loop.steps(clips)) as steps:
+            with full_disk(Path(summary.output)), closing(self._loop.steps(clips)) as steps:
                 for _ in steps:
                     if events := self._outbox.taken():
                         yield events
