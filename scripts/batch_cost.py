@@ -1,8 +1,8 @@
 """Says what many clips cost, by the measured figures of a run over some, and of its packed forms.
 
-    mreactor-infer -i clips -o reactions
-    mreactor-convert reactions --to webdataset,parquet --output packed
-    python scripts/batch_cost.py reactions packed --clips 1000000
+mreactor-infer -i clips -o reactions
+mreactor-convert reactions --to webdataset,parquet --output packed
+python scripts/batch_cost.py reactions packed --clips 1000000
 """
 
 from __future__ import annotations
