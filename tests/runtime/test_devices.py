@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -160,6 +162,24 @@ def test_the_run_stops_after_max_errors_of_all_processes(tmp_path):
     assert summary.stopped
     assert len(summary.failed) > 3
     assert summary.left > 0
+
+
+def never_ends(device: str, threads: int | None):
+    """Something of the process goes on when its work is done."""
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return slow(device, threads)
+
+
+def test_a_process_that_does_not_end_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("mreactor_runtime.run.worker.PATIENCE", 1.0)
+    write_faces(tmp_path / "clips", {f"{i:02}": 20 for i in range(30)})
+    (tmp_path / "clips" / "00.npy").write_bytes(b"bad")
+    options = run_options(samples=1, steps=1, max_errors=0)
+    started = time.monotonic()
+    summary, _ = two_cpus(tmp_path / "clips", tmp_path / "out", options, never_ends)
+    assert summary.stopped
+    assert time.monotonic() - started < 120
+    assert not multiprocessing.active_children()
 
 
 def test_threads_are_shared_among_cpus(monkeypatch):

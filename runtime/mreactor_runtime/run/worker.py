@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,8 +91,13 @@ def follow(
     """Pass on what the processes say until all have ended, and count it."""
     told = _Together(progress, summary)
     running = {worker.events: worker for worker in workers}
+    latest = math.inf  # when they are to have ended
     while running:
-        for events in wait(list(running)):
+        ready = wait(list(running), PATIENCE if summary.stopped else None)
+        if time.monotonic() > latest:
+            for worker in running.values():
+                worker.process.kill()
+        for events in ready:
             worker = running[events]  # pyright: ignore[reportArgumentType]
             event = worker.next_event()
             if event is None:
@@ -99,7 +106,7 @@ def follow(
                 told.take(worker, *event)
             told.begin_if_all_have([w for w in workers if w.events in running])
         if max_errors is not None and len(summary.failed) > max_errors and not summary.stopped:
-            summary.stopped = True
+            summary.stopped, latest = True, time.monotonic() + PATIENCE
             for worker in running.values():
                 worker.process.terminate()
     names = [worker.name for worker in workers]
