@@ -4,7 +4,7 @@
 #   benchmarks/gpu.sh 1|2|3|4|all [OUTPUT]        (from anywhere; default: $OUT, or benchmarks/results/gpu)
 #
 #   1  versions; tests of the kernels and of the fused sampler; a capture that fails, last and alone
-#   2  attention by tile and bound, whole clips, each kernel of a clip
+#   2  attention by tile and by what it skips, whole clips, each kernel of a clip
 #   3  ratios to eager fp32, without guidance and with it, with the default solver
 #   4  from files to files with a new compiler cache, with a used one, and with another new one in
 #      another process; how busy the GPU was meanwhile; whether all three gave the same bytes

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from mreactor_bench.bench_cli import main
 from mreactor_bench.kernels import measure
-from mreactor_bench.kernels.measure import BOUNDS, HALF_TILES, Timing, attention_times
+from mreactor_bench.kernels.measure import HALF_TILES, SKIPPING, Timing, attention_times
 from mreactor_ref.config import CONFIGS
 
 CPU = torch.device("cpu")
@@ -24,8 +24,7 @@ def test_it_writes_attention_clips_and_kernels(tmp_path: Path):
     done = CliRunner().invoke(main, ["kernels", *sizes, *way, "--output", str(output)])
     assert done.exit_code == 0, done.output
     found = json.loads(output.read_text())
-    assert [row["bound"] for row in found["attention"]] == [*BOUNDS, *BOUNDS]
-    assert [row["reactions"] for row in found["attention"]] == [1] * 3 + [2] * 3
+    assert [row["reactions"] for row in found["attention"]] == [1, 2]
     assert [row["guidance"] for row in found["clips"]] == [1, 2]
     for row in found["clips"]:
         assert row["milliseconds"] == pytest.approx(2 * row["milliseconds_a_step"])
@@ -37,7 +36,7 @@ def test_it_writes_attention_clips_and_kernels(tmp_path: Path):
         assert spent == sorted(spent, reverse=True)
 
 
-def test_on_a_gpu_each_tile_is_timed_at_each_bound(monkeypatch: pytest.MonkeyPatch):
+def test_on_a_gpu_each_tile_is_timed_with_and_without_skipping(monkeypatch: pytest.MonkeyPatch):
     """With a device that says it is one, and a kernel that notes what it was asked for."""
     asked = []
 
@@ -47,15 +46,17 @@ def test_on_a_gpu_each_tile_is_timed_at_each_bound(monkeypatch: pytest.MonkeyPat
             return 1.0
 
     monkeypatch.setattr(measure, "CUDA", "cpu")
+    monkeypatch.setattr(measure, "launch_key_lengths", lambda keys, lengths: keys)
     monkeypatch.setattr(
         measure,
         "launch_tiled",
-        lambda q, k, v, rates, mask, bound, tile: asked.append((tile, bound)),
+        lambda *tensors_tile_skipped: asked.append(tensors_tile_skipped[6:]),
     )
     rows = attention_times(CONFIGS["mini"], 16, 1, OnGpu(CPU, 1))
-    assert [(row["tile"], row["bound"]) for row in rows] == asked
-    assert set(asked) == {(tile, bound) for tile in HALF_TILES for bound in BOUNDS}
-    assert len(asked) == 2 * len(HALF_TILES) * len(BOUNDS)
+    timed = [(row["tile"], row["skipped"]) for row in rows if row["tile"] != "key lengths"]
+    assert timed == asked
+    assert set(asked) == {(tile, skipped) for tile in HALF_TILES for skipped in SKIPPING}
+    assert len(asked) == 2 * len(HALF_TILES) * len(SKIPPING)
 
 
 def test_the_median_of_the_calls_after_the_first_is_taken(monkeypatch: pytest.MonkeyPatch):

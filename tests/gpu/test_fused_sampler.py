@@ -142,10 +142,10 @@ def test_a_clip_of_ten_minutes_keeps_no_scores():
     shape = (1, 2, frames, heads, width)
     q, k, v = (torch.randn(shape, device="cuda").bfloat16().transpose(2, 3) for _ in range(3))
     rates = torch.tensor([0.01, 0.04, 0.14, 0.5], device="cuda")
-    mask = torch.ones(1, frames, dtype=torch.bool, device="cuda")
+    lengths = torch.full((1,), frames, dtype=torch.int32, device="cuda")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    found = decay_attention(q, k, v, rates, mask)
+    found = decay_attention(q, k, v, rates, lengths)
     torch.cuda.synchronize()
     assert found.isfinite().all()
     assert torch.cuda.max_memory_allocated() - before < 4 * q.nbytes
@@ -159,7 +159,7 @@ def test_attention_times_beside_pytorchs_own():
     shape = (1, 20, 768, 4, 64)
     q, k, v = (torch.randn(shape, device="cuda").bfloat16().transpose(2, 3) for _ in range(3))
     rates = torch.tensor([0.01, 0.04, 0.14, 0.5], device="cuda")
-    mask = torch.ones(1, 768, dtype=torch.bool, device="cuda")
+    lengths = torch.full((1,), 768, dtype=torch.int32, device="cuda")
     flat_q, flat_k, flat_v = (x.flatten(0, 1) for x in (q, k, v))
 
     def decay(score: Tensor, b: Tensor, h: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -167,11 +167,11 @@ def test_attention_times_beside_pytorchs_own():
 
     flex = torch.compile(flex_attention)
     ours, theirs = (
-        decay_attention(q, k, v, rates, mask)[0],
+        decay_attention(q, k, v, rates, lengths)[0],
         flex(flat_q, flat_k, flat_v, score_mod=decay),
     )
     assert error(theirs, ours) < 2e-2
-    own = milliseconds(lambda: decay_attention(q, k, v, rates, mask))
+    own = milliseconds(lambda: decay_attention(q, k, v, rates, lengths))
     flexed = milliseconds(lambda: flex(flat_q, flat_k, flat_v, score_mod=decay))
     plain = milliseconds(
         lambda: torch.nn.functional.scaled_dot_product_attention(flat_q, flat_k, flat_v)

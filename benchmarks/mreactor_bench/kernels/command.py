@@ -40,7 +40,7 @@ def kernels_command(
     output: Path | None,
     debug: bool,
 ) -> None:
-    """Time attention by tile and bound, whole clips, and each kernel of one, on a GPU.
+    """Time attention by tile and what it skips, whole clips, and each kernel of one, on a GPU.
 
     Guidance is 1, then 2. On a CPU the same is done with what runs there in place of the kernels.
     """

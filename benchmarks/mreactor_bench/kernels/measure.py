@@ -1,4 +1,4 @@
-"""Times of the fused sampler's parts: attention by tile and bound, whole clips, single kernels.
+"""Times of the fused sampler's parts: attention by tile, whole clips, single kernels.
 
 On a GPU times are those of its own clock, between events. On a CPU the same code runs, with the
 attention's eager twin, which has no tiles and skips nothing: a try of the measurement, no figure.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from statistics import median
 from typing import Any
@@ -22,13 +23,20 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.schedule import SolverTable
 from mreactor_runtime.engines.names import CUDA
 from mreactor_runtime.engines.torch_cuda import TorchCudaEngine
-from mreactor_runtime.kernels.gpu_attention import BOUND, TILES, Tile, decay_attention, launch_tiled
+from mreactor_runtime.kernels.cpu_attention import SKIPPED
+from mreactor_runtime.kernels.gpu_attention import (
+    TILES,
+    Tile,
+    decay_attention,
+    launch_key_lengths,
+    launch_tiled,
+)
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.tensors import CONDITIONAL, MODULATION, NOISY, example_inputs, graph_specs
 
-# The one in use first; then smaller ones, of which more fit on a multiprocessor.
-HALF_TILES: tuple[Tile, ...] = (TILES[2], (128, 64, 4, 3), (64, 64, 4, 3), (64, 64, 4, 2))
-BOUNDS = (BOUND, 24.0, 16.0)
+# The one in use first; then others, of which more or fewer fit on a multiprocessor.
+HALF_TILES: tuple[Tile, ...] = (TILES[2], (64, 64, 4, 3), (64, 32, 4, 2), (128, 64, 8, 2))
+SKIPPING = (SKIPPED, 0.0)  # the weight of the keys that are not read: the one in use, and none
 GUIDANCES = (1.0, 2.0)
 KERNELS = 40  # rows of a profile: the rest takes next to nothing
 
@@ -64,26 +72,24 @@ def attention_times(
     """One attention of a layer in bf16, for one branch's reactions and for both branches'."""
     width = config.width // config.heads
     rates = torch.logspace(-2, -0.3, config.heads, device=timing.device)  # 0.01 to 0.5
-    mask = torch.ones(1, frames, dtype=torch.bool, device=timing.device)
+    lengths = torch.full((1,), frames, dtype=torch.int32, device=timing.device)
     on_gpu = timing.device.type == CUDA
     rows: list[dict[str, Any]] = []
+
+    def add(reactions: int, about: dict[str, Any], call: Callable[[], Tensor]) -> None:
+        rows.append({"reactions": reactions, **about, "milliseconds": timing.milliseconds(call)})
+
     for reactions in (samples, 2 * samples):
         q, k, v = (_normal(1, reactions, frames, config.heads, width, timing) for _ in range(3))
-        for tile, bound in product(HALF_TILES if on_gpu else (None,), BOUNDS):
-
-            def call(
-                tile: Tile | None = tile,
-                bound: float = bound,
-                tensors: tuple[Tensor, Tensor, Tensor] = (q, k, v),
-            ) -> Tensor:
-                if tile is None:
-                    return decay_attention(*tensors, rates, mask, bound)
-                return launch_tiled(*tensors, rates, mask, bound, tile)
-
-            milliseconds = timing.milliseconds(call)
-            rows.append(
-                {"reactions": reactions, "tile": tile, "bound": bound, "milliseconds": milliseconds}
-            )
+        if not on_gpu:
+            twin = partial(decay_attention, q, k, v, rates, lengths)
+            add(reactions, {"tile": None, "skipped": 0.0}, twin)
+            continue
+        longest = launch_key_lengths(k, lengths)
+        add(reactions, {"tile": "key lengths"}, partial(launch_key_lengths, k, lengths))
+        for tile, skipped in product(HALF_TILES, SKIPPING):
+            call = partial(launch_tiled, q, k, v, rates, lengths, longest, tile, skipped)
+            add(reactions, {"tile": tile, "skipped": skipped}, call)
     return rows
 
 

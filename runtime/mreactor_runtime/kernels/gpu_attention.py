@@ -1,7 +1,8 @@
 """The relative and subject attentions of D.1 on a GPU, without a score in memory.
 
 softmax(Q K' / sqrt(d) - eps_h |x - y|) V. On CUDA a Triton kernel computes the decay from the
-frames' numbers and skips what lies beyond `BOUND`, so that memory grows with the frames, and time
+frames' numbers and skips the keys that weigh less than `SKIPPED` together, for every query and
+whatever the data (`cpu_attention` has the formula), so that memory grows with the frames, and time
 with the frames that a head can see. Elsewhere its eager twin runs, which writes the scores out.
 """
 
@@ -12,24 +13,21 @@ import math
 import torch
 from torch import Tensor
 
-from mreactor_ref.attention import Attend, key_mask
+from mreactor_ref.attention import Attend
 from mreactor_ref.errors import UsageError
-
-# Keys are skipped where the decay eps_h |x - y| is beyond this: at equal content their weight is
-# under exp(-40) = 4e-18 of that of the query's own frame. A skipped key would show in float32
-# (6e-8, exp(-16.6)) only if its content scored over 23 higher than the best key that is kept.
-BOUND = 40.0
+from mreactor_runtime.kernels.cpu_attention import SKIPPED
 
 LEAST_WIDTH = 16  # of a head, for the units that multiply matrices
+NORMED = 64  # frames whose longest key is found by one program
 # Frames of queries and of keys a program, its warps, and how many blocks of keys it loads ahead.
 Tile = tuple[int, int, int, int]
-# By the bytes of a number: the largest that spill no register at 64 channels a head.
-TILES: dict[int, Tile] = {2: (128, 64, 8, 3), 4: (64, 32, 8, 2)}
+# By the bytes of a number. In the half types three programs fit on a multiprocessor of an H100.
+TILES: dict[int, Tile] = {2: (64, 64, 4, 2), 4: (32, 32, 8, 2)}
 
 
 @torch.library.custom_op("mreactor::decay_attention", mutates_args=(), device_types="cpu")
 def decay_attention(
-    queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, mask: Tensor, bound: float = BOUND
+    queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, lengths: Tensor
 ) -> Tensor:
     """Attention with a decay, (B, S, H, T, d) in the type of the queries.
 
@@ -40,34 +38,60 @@ def decay_attention(
         queries, values: (B, S, H, T, d), float32, float16 or bfloat16.
         keys: (B, S, H, T, d), or (B, 1, H, T, d) for all reactions; they are not copied.
         rates: eps (H) float32, not negative; zeros are no decay.
-        mask: (B, T), true for frames that may be attended to. A query that reaches none of them
-            gets zeros on CUDA; a real frame always reaches itself.
-        bound: decay beyond which keys may be skipped. The twin skips none.
+        lengths: (B) int32, frames of each clip that may be attended to: the first ones, and one at
+            least. What comes out for the others is finite, and means nothing.
     """
     out = _allocate(queries)
-    distance = torch.arange(mask.shape[1], device=mask.device, dtype=torch.float32)
-    distance = (distance[:, None] - distance[None, :]).abs()  # (T, T)
-    bias = key_mask(mask, torch.float32) - rates[:, None, None] * distance  # (B, 1, H, T, T)
+    place = torch.arange(queries.shape[3], device=rates.device, dtype=torch.float32)
+    distance = (place[:, None] - place[None, :]).abs()  # (T, T)
+    padded = place >= lengths[:, None, None, None, None]  # (B, 1, 1, 1, T)
+    bias = (-rates[:, None, None] * distance).masked_fill(padded, float("-inf"))
     return out.copy_(Attend()(queries.float(), keys.float(), values.float(), bias))
 
 
 @decay_attention.register_fake
-def _shape(
-    queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, mask: Tensor, bound: float = BOUND
-) -> Tensor:
+def _shape(queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, lengths: Tensor) -> Tensor:
     return _allocate(queries)
 
 
 @decay_attention.register_kernel("cuda")
 def launch_attention(
-    queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, mask: Tensor, bound: float = BOUND
+    queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, lengths: Tensor
 ) -> Tensor:
-    """The kernel, on CUDA or in Triton's interpreter.
+    """The kernels, on CUDA or in Triton's interpreter.
 
     Raises: UsageError where Triton is not installed.
     """
-    tile = TILES[queries.element_size()]
-    return launch_tiled(queries, keys, values, rates, mask, bound, tile)
+    longest = launch_key_lengths(keys, lengths)
+    return launch_tiled(queries, keys, values, rates, lengths, longest)
+
+
+def launch_key_lengths(keys: Tensor, lengths: Tensor) -> Tensor:
+    """The length of the longest of each NORMED keys, (B, S or 1, H, T / NORMED) float32.
+
+    Raises: UsageError where Triton is not installed.
+    """
+    try:
+        from mreactor_runtime.kernels.triton.attention import key_lengths_kernel
+    except ModuleNotFoundError:
+        raise UsageError("triton is not installed", fix="pip install triton") from None
+    clips, reactions, heads, frames, width = keys.shape
+    keys, blocks = _in_one_piece(keys), -(-frames // NORMED)
+    out = torch.empty(clips, reactions, heads, blocks, device=keys.device)
+    key_lengths_kernel[(blocks, clips * reactions * heads)](
+        keys,
+        lengths,
+        out,
+        reactions,
+        heads,
+        blocks,
+        *keys.stride()[:4],
+        WIDTH=width,
+        PADDED_WIDTH=_padded(width),
+        FRAMES=NORMED,
+        num_warps=4,  # pyright: ignore[reportCallIssue]
+    )
+    return out
 
 
 def launch_tiled(
@@ -75,43 +99,49 @@ def launch_tiled(
     keys: Tensor,
     values: Tensor,
     rates: Tensor,
-    mask: Tensor,
-    bound: float,
-    tile: Tile,
+    lengths: Tensor,
+    longest: Tensor,
+    tile: Tile | None = None,
+    skipped: float = SKIPPED,
 ) -> Tensor:
-    """`launch_attention` with another tile: another order of sums, so other last bits."""
-    try:
-        from mreactor_runtime.kernels.triton import attention_kernel
-    except ModuleNotFoundError:
-        raise UsageError("triton is not installed", fix="pip install triton") from None
+    """The attention over keys whose longest are known, (B, S or 1, H, T / NORMED).
+
+    Args:
+        tile: another than that of TILES: another order of sums, so other last bits.
+        skipped: the weight that skipped keys have together at the most; 0 skips none.
+    """
+    from mreactor_runtime.kernels.triton.attention import attention_kernel
+
     clips, reactions, heads, frames, width = queries.shape
     shared = (clips, 1, heads, frames, width)
     if keys.shape not in (queries.shape, shared) or values.shape != queries.shape:
         raise ValueError(f"keys {tuple(keys.shape)}, values {tuple(values.shape)} do not fit")
-    queries, keys, values = (
-        x if x.stride(-1) == 1 else x.contiguous() for x in (queries, keys, values)
-    )
+    queries, keys, values = (_in_one_piece(x) for x in (queries, keys, values))
     keys = keys.expand(queries.shape)  # a stride of 0, no copy
+    longest = longest.expand(-1, reactions, -1, -1)
     out = _allocate(queries)
-    query_frames, key_frames, warps, stages = tile
+    query_frames, key_frames, warps, stages = tile or TILES[queries.element_size()]
     attention_kernel[(-(-frames // query_frames), clips * reactions * heads)](
         queries,
         keys,
         values,
-        rates.float().contiguous(),
-        mask.contiguous().view(torch.uint8),
+        rates,
+        lengths,
+        longest,
         out,
         1 / math.sqrt(width),
-        bound,
+        -math.log(skipped) if skipped else math.inf,
         frames,
         reactions,
         heads,
+        longest.shape[-1],
+        *longest.stride()[:2],
         *queries.stride()[:4],
         *keys.stride()[:4],
         *values.stride()[:4],
         *out.stride()[:4],
         WIDTH=width,
-        PADDED_WIDTH=max(LEAST_WIDTH, 1 << (width - 1).bit_length()),
+        PADDED_WIDTH=_padded(width),
         QUERIES=query_frames,
         KEYS=key_frames,
         WIDEN=not queries.is_cuda,
@@ -120,6 +150,16 @@ def launch_tiled(
         enable_fp_fusion=True,  # pyright: ignore[reportCallIssue]
     )
     return out
+
+
+def _padded(width: int) -> int:
+    """Channels of a head as the kernels take them: a power of two."""
+    return max(LEAST_WIDTH, 1 << (width - 1).bit_length())
+
+
+def _in_one_piece(x: Tensor) -> Tensor:
+    """The tensor with the channels of a head side by side."""
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def _allocate(queries: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class _GpuSelfAttention(SelfAttention):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         qkv = self.to_qkv(x.to(self.to_qkv.weight.dtype))
         q, k, v = (split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1))
-        return self.out(merge_heads(decay_attention(q, k, v, self.rates, mask)))
+        return self.out(merge_heads(decay_attention(q, k, v, self.rates, _lengths(mask))))
 
 
 class _GpuCrossAttention(CrossAttention):
@@ -108,7 +108,7 @@ class _GpuCrossAttention(CrossAttention):
         q = split_heads(self.to_query(x.to(dtype)), self.heads)
         k = split_heads(keys.to(dtype)[:, None], self.heads)  # (B, 1, H, T, d)
         v = split_heads(values.to(dtype), self.heads)
-        return self.out(merge_heads(decay_attention(q, k, v, self.rates, mask)))
+        return self.out(merge_heads(decay_attention(q, k, v, self.rates, _lengths(mask))))
 
 
 class _GpuFeedForward(FeedForward):
@@ -141,6 +141,11 @@ def _free_sizes(noisy: Tensor, context: Context, mask: Tensor) -> None:
         for axis in axes:
             if x.ndim > axis:
                 maybe_mark_dynamic(x, axis)
+
+
+def _lengths(mask: Tensor) -> Tensor:
+    """Real frames of each clip, which come first: mask (B, T) -> (B) int32."""
+    return mask.sum(dim=1, dtype=torch.int32)
 
 
 def _cast(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:

@@ -72,7 +72,7 @@ def launch_step(
 
     Raises: ValueError where shapes, types or strides do not fit.
     """
-    from mreactor_runtime.kernels.triton import step_kernel
+    from mreactor_runtime.kernels.triton.step import step_kernel
 
     branches = 1 if guidance is None else 2
     reactions = x.shape[1]
