@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from fakes.triton_modes import needs_kernels
 
+from mreactor_ref.config import CONFIGS
+
 pytestmark = [pytest.mark.gpu, needs_kernels]
 
 SCRIPT = Path(__file__).parents[1] / "fakes/compile_kernels.py"
@@ -22,12 +24,17 @@ LEAST = {
     "step_kernel": {80: 8, 90: 8, 100: 8},
     "key_lengths_kernel": {80: 8, 90: 8, 100: 8},
     "attention_kernel": {80: 2, 90: 3, 100: 3},
+    "tokens_kernel": {80: 1, 90: 1, 100: 2},
+    "queries_kernel": {80: 1, 90: 2, 100: 1},
+    "projection_kernel": {80: 1, 90: 1, 100: 1},
+    "feedforward_kernel": {80: 1, 90: 1, 100: 1},
 }
 
 
-@pytest.fixture(scope="module", params=SHARED)
+@pytest.fixture(scope="module", params=[(name, at) for name in CONFIGS for at in SHARED], ids=str)
 def rows(request) -> list[dict]:
-    command = [sys.executable, SCRIPT, str(request.param)]
+    """What each kernel takes, for a model's sizes and a compute capability."""
+    command = [sys.executable, SCRIPT, *map(str, request.param)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
