@@ -4,7 +4,8 @@
 #   benchmarks/gpu.sh 1|2|3|4|all [OUTPUT]        (from anywhere; default: $OUT, or benchmarks/results/gpu)
 #
 #   1  versions; tests of the kernels and of the fused sampler; a capture that fails, last and alone
-#   2  attention by tile and by what it skips, whole clips, each kernel of a clip
+#   2  tests of the denoiser's kernels; attention by tile and by what it skips; whole clips and each
+#      kernel of one, by our kernels and by the compiler's
 #   3  ratios to eager fp32, without guidance and with it, with the default solver
 #   4  from files to files with a new compiler cache, with a used one, and with another new one in
 #      another process; how busy the GPU was meanwhile; whether all three gave the same bytes
@@ -35,7 +36,7 @@ if [ "$DEVICE" = cuda ]; then
   REPEATS=${REPEATS:-20} CLIPS=${CLIPS:-60} KERNELS=() TESTS=()
 else # small, so that it ends in minutes
   CONFIG=${CONFIG:-mini} DTYPE=${DTYPE:-fp32} FRAMES=${FRAMES:-64} SAMPLES=${SAMPLES:-2}
-  REPEATS=${REPEATS:-1} CLIPS=${CLIPS:-2} KERNELS=(--eager) TESTS=(-k "guidance_comes_before or launch")
+  REPEATS=${REPEATS:-1} CLIPS=${CLIPS:-2} KERNELS=(--kernels eager) TESTS=(-k "guidance_comes_before or (launch and not fused) or six_kernels")
 fi
 COMPILED=${COMPILED:-$PWD/build/compiled}
 work=$(mktemp -d) failed=0 watcher=
@@ -84,6 +85,8 @@ call_1() {
 }
 
 call_2() {
+  part fused 150 "${TEST[@]}" --junitxml "$output/fused.xml" "${TESTS[@]}" \
+    tests/runtime/test_gpu_fused.py
   TORCHINDUCTOR_CACHE_DIR=$COMPILED part times 400 "${BENCH[@]}" kernels --config "$CONFIG" \
     --device "$DEVICE" --dtype "$DTYPE" --samples "$SAMPLES" --repeats "$REPEATS" \
     --frames $(((FRAMES + 63) / 64 * 64)) "${KERNELS[@]}" --output "$output/times.json"

@@ -12,7 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MARKED = (
     *("gpu/test_engines.py", "gpu/test_failed_capture.py", "gpu/test_fused_sampler.py"),
-    *("runtime/test_step.py", "runtime/test_gpu_attention.py", "runtime/test_gpu_denoiser.py"),
+    *(
+        "runtime/test_step.py",
+        "runtime/test_gpu_attention.py",
+        "runtime/test_gpu_fused.py",
+        "runtime/test_gpu_denoiser.py",
+    ),
 )
 
 pytestmark = pytest.mark.slow

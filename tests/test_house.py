@@ -28,6 +28,8 @@ LONG_FUNCTIONS = {
     "mreactor_ref/data/simulated/dataset.py:write_dataset": "20 lines of it are its docstring",
     "runtime/mreactor_runtime/cli.py:main": "click passes each option as an argument of its own",
     f"{TRITON}/attention.py:attention_kernel": "a Triton kernel is one",
+    f"{TRITON}/projection.py:projection_kernel": "a Triton kernel is one",
+    f"{TRITON}/tokens.py:tokens_kernel": "a Triton kernel is one",
     "export/mreactor_export/parity/proof.py:verify": "17 lines of it are its docstring",
 }
 

@@ -114,7 +114,7 @@ def test_a_reaction_alone_gives_the_same_bytes(without: int):
     noisy, modulation, context, mask = inputs_of(denoiser, 70, 66)
     fused = FusedDenoiser(denoiser, torch.float16, LAUNCHED)
     together = fused.branches(noisy, modulation, context, mask)
-    one = replace(context, values=context.values[:, 1:2], style=context.style[:, 1:2].contiguous())
+    one = replace(context, values=context.values[:, 1:2], style=context.style[:, 1:2])
     alone = fused.branches(noisy[:, 1:2].contiguous(), modulation, one, mask)
     assert torch.equal(alone[:, without], together[:, without * COUNT + 1])
 
@@ -137,7 +137,7 @@ def test_what_no_step_changes_is_made_once():
 
 
 class _Operators(TorchDispatchMode):
-    """Counts what PyTorch would launch beside the kernels: views and empty memory launch nothing."""
+    """Counts what PyTorch launches beside the kernels: for views and empty memory, nothing."""
 
     def __init__(self):
         super().__init__()

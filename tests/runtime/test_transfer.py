@@ -34,7 +34,7 @@ def reactor(device: str) -> Reactor:
     network = tiny_network()
     mean, std = network.reaction.mean.clone(), network.reaction.std.clone()
     model = ModelFacts("tiny", "0" * 64, network.config, mean, std, network.listener_shares.numpy())
-    engine = torch_cuda.TorchCudaEngine(network, "fp32", compiled=False, device=device)
+    engine = torch_cuda.TorchCudaEngine(network, "fp32", device=device, kernels=torch_cuda.EAGER)
     return Reactor(model, engine, source=TwoSubjects())
 
 

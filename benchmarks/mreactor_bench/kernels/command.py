@@ -23,7 +23,15 @@ from mreactor_runtime.engines.names import BF16, CPU, CUDA, FP32
 @click.option("--samples", type=click.IntRange(1, 100), default=10, help="Reactions a clip.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=Solver().steps, help="Of sampling.")
 @click.option("--repeats", type=click.IntRange(1), default=20, help="Timed calls.")
-@click.option("--compiled/--eager", default=True, help="Whether torch.compile fuses the denoiser.")
+@click.option(
+    "--kernels",
+    "kernels",
+    type=click.Choice(("fused", "compiled", "eager")),
+    multiple=True,
+    default=("fused", "compiled"),
+    show_default=True,
+    help="What computes a step; one after the other.",
+)
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures as JSON."
 )
@@ -36,7 +44,7 @@ def kernels_command(
     samples: int,
     steps: int,
     repeats: int,
-    compiled: bool,
+    kernels: tuple[str, ...],
     output: Path | None,
     debug: bool,
 ) -> None:
@@ -60,11 +68,16 @@ def kernels_command(
         place, sizes = choose_device(device), CONFIGS[config]
         timing = Timing(place, repeats)
         table = Solver(steps=steps).table(sizes.train_steps)
-        figures = {"attention": attention_times(sizes, frames, samples, timing)}
-        clips = Clips(sizes, table, frames, samples, dtype, compiled, place)
-        figures["clips"] = clip_times(clips, steps, timing)
-        for guidance in GUIDANCES:
-            figures[f"kernels at guidance {guidance:g}"] = kernel_profile(clips, guidance, place)
+        figures = {"attention": attention_times(sizes, frames, samples, timing), "clips": []}
+        for each in kernels:
+            clips = Clips(sizes, table, frames, samples, dtype, each, place)
+            figures["clips"] += [
+                {"kernels": each} | row for row in clip_times(clips, steps, timing)
+            ]
+            for guidance in GUIDANCES:
+                name = f"{each} kernels at guidance {guidance:g}"
+                figures[name] = kernel_profile(clips, guidance, place)
+            clips.close()
         for name, rows in figures.items():
             click.echo(f"{name}:  {'  '.join(rows[0]) if rows else 'nothing'}")
             click.echo(columns_of(rows))

@@ -109,16 +109,20 @@ class Clips:
         frames: int,
         samples: int,
         dtype: str,
-        compiled: bool,
+        kernels: str,
         device: torch.device,
     ):
         specs = graph_specs(config)
-        engine = TorchCudaEngine(random_model(config), dtype, compiled, device.type)
+        engine = TorchCudaEngine(random_model(config), dtype, kernels, device.type)
         self._sampler, self._table = Sampler(engine, specs), table
         inputs = example_inputs(specs[CONDITIONAL], {"B": 1, "S": samples, "T": frames})
         self._inputs = {name: x.to(device) for name, x in inputs.items()}
         self._start, modulation = self._inputs.pop(NOISY), self._inputs.pop(MODULATION)
         self._modulation = modulation.expand(len(table), *modulation.shape)
+
+    def close(self) -> None:
+        """Let go of what was recorded."""
+        self._sampler.close()
 
     def run(self, guidance: float) -> Tensor:
         """One clip; the first of a guidance compiles and records."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -15,33 +15,58 @@ from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import BF16, CUDA, FP16, FP32, TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine, context_of
 from mreactor_runtime.kernels.gpu_denoiser import GpuDenoiser
+from mreactor_runtime.kernels.gpu_fused import FusedDenoiser, fits
+from mreactor_runtime.tensors import MASK
 
+# What computes a step: our own kernels, the compiler's, or one operator after the other.
+FUSED, COMPILED, EAGER = KERNELS = ("fused", "compiled", "eager")
 TYPES = {FP32: torch.float32, FP16: torch.float16, BF16: torch.bfloat16}
 
 
 class TorchCudaEngine(ReferenceEngine):
-    """Runs a checkpoint with `GpuDenoiser`; encoder and modulator in float32, as the reference.
+    """Runs a checkpoint with `FusedDenoiser` or `GpuDenoiser`; encoder and modulator in float32.
 
     Args:
         model: taken over: moved to the device.
         dtype: of the denoiser's products: one of TYPES.
-        compiled: fuse what lies between the products.
+        kernels: one of KERNELS; None is the first that can run the model in this type.
         device: of CUDA; the tests take the CPU.
 
-    Raises: UsageError: no such type, or no CUDA device.
+    Raises: UsageError: no such type, no such kernels for the model, or no CUDA device.
     """
 
     name = TORCH
     keeps_scores = False
 
     def __init__(
-        self, model: MReactor, dtype: str = BF16, compiled: bool = True, device: str = CUDA
+        self, model: MReactor, dtype: str = BF16, kernels: str | None = None, device: str = CUDA
     ):
         if dtype not in TYPES:
             raise UsageError(f"the torch engine has no {dtype}", fix=f"one of {', '.join(TYPES)}")
         self._dtype = TYPES[dtype]
         model = model.to(choose_device(device))
-        super().__init__(model, GpuDenoiser(model.denoiser, self._dtype, compiled))
+        can_fuse = fits(model.denoiser, self._dtype)
+        self.kernels = kernels or (FUSED if can_fuse else COMPILED)
+        if self.kernels == FUSED and not can_fuse:
+            raise UsageError(
+                f"no fused kernels for {model.config.attention} of width {model.config.width} "
+                f"in {dtype}",
+                fix=f"take the {COMPILED} ones",
+            )
+        self._fused = FusedDenoiser(model.denoiser, self._dtype) if self.kernels == FUSED else None
+        is_compiled = self.kernels == COMPILED
+        denoiser = self._fused or GpuDenoiser(model.denoiser, self._dtype, is_compiled)
+        super().__init__(model, denoiser)
+
+    def steps(
+        self, inputs: Mapping[str, Tensor], guided: bool
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """(noisy, modulation) -> clean, as `sampling.Stepping` says."""
+        fused = self._fused
+        if fused is None:
+            return super().steps(inputs, guided)
+        clip = fused.clip(self.context(inputs), inputs[MASK])
+        return lambda noisy, modulation: fused.step(noisy, modulation, clip, guided)
 
     def context(self, inputs: Mapping[str, Tensor]) -> Context:
         """Keys and values are rounded here, once a clip."""

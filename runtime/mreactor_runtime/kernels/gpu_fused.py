@@ -25,7 +25,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mreactor_ref.attention import CrossAttention, SelfAttention, merge_heads, split_heads
+from mreactor_ref.attention import (
+    CrossAttention,
+    Decay,
+    SelfAttention,
+    merge_heads,
+    split_heads,
+)
 from mreactor_ref.denoiser import Context, Denoiser, Layer
 from mreactor_runtime.kernels.gpu_attention import (
     decay_attention,
@@ -140,7 +146,13 @@ class FusedDenoiser:
         lengths = mask.sum(dim=1, dtype=torch.int32)
         keys, values = context.keys.to(self._dtype), context.values.to(self._dtype)
         each = split_heads(keys, self._layers[0].heads)  # (B, L, H, T, d)
-        return Clip(context.style, each, values, self._kernels.key_lengths(each, lengths), lengths)
+        return Clip(
+            context.style.contiguous(),
+            each,
+            values,
+            self._kernels.key_lengths(each, lengths),
+            lengths,
+        )
 
     def step(self, noisy: Tensor, modulation: Tensor, clip: Clip, guided: bool) -> Tensor:
         """(B, S, T, 83) -> (B, S, T, 83), or with both branches (B, 2 S, T, 83), speaker first."""
@@ -194,16 +206,20 @@ class Clip:
     lengths: Tensor
 
 
+def _rates(decay: Decay | None) -> Tensor:
+    """Rate of each head, (H) float32."""
+    assert decay is not None
+    return decay.log_rate.detach().float().exp()
+
+
 class _Layer:
     """The weights of a layer: those of products in their type, the rates in float32."""
 
     def __init__(self, layer: Layer, dtype: torch.dtype):
         relative = cast(SelfAttention, layer.relative)
         subject = cast(CrossAttention, layer.subject)
-        assert relative.decay is not None
-        assert subject.decay is not None
         self.heads = relative.heads
-        self.near, self.far = (a.decay.log_rate.detach().float().exp() for a in (relative, subject))
+        self.near, self.far = _rates(relative.decay), _rates(subject.decay)
         linears = relative.to_qkv, relative.out, subject.to_query, subject.out, layer.feedforward
         copies = [deepcopy(linear).requires_grad_(False).to(dtype) for linear in linears]
         self.to_qkv, self.near_out, self.to_query, self.far_out, self.feedforward = copies

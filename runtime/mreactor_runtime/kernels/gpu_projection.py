@@ -1,4 +1,4 @@
-"""The end of an attention, up to what the next sublayer reads, in one kernel; and its eager twin."""
+"""The end of an attention, up to what the next sublayer reads, in one kernel; and its twin."""
 
 from __future__ import annotations
 

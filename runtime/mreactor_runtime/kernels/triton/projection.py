@@ -2,12 +2,12 @@
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # pyright: reportOptionalMemberAccess=false, reportOperatorIssue=false
-# pyright: reportMissingParameterType=false
+# pyright: reportMissingParameterType=false, reportAssignmentType=false
 
 import triton
 import triton.language as tl
 
-from mreactor_runtime.kernels.triton.rows import modulated, vector, product
+from mreactor_runtime.kernels.triton.rows import modulated, product, vector
 
 
 @triton.jit

@@ -6,7 +6,7 @@ norm needs no other program, and reads and writes nothing between.
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # pyright: reportOptionalMemberAccess=false, reportOperatorIssue=false
-# pyright: reportMissingParameterType=false
+# pyright: reportMissingParameterType=false, reportAssignmentType=false
 
 import triton
 import triton.language as tl
