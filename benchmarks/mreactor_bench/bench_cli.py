@@ -13,6 +13,7 @@ from mreactor_bench.eval_cli import SETTINGS, with_options
 from mreactor_bench.faces_command import face_command
 from mreactor_bench.kernels.command import kernels_command
 from mreactor_bench.metrics.command import metrics_command
+from mreactor_bench.pipeline.command import pipeline_command
 from mreactor_bench.reading.command import reading_command
 from mreactor_bench.solvers.command import solvers_command
 from mreactor_bench.targets.command import targets_command
@@ -103,6 +104,7 @@ main.add_command(face_command)
 main.add_command(kernels_command)
 main.add_command(metrics_command)
 main.add_command(reading_command)
+main.add_command(pipeline_command)
 main.add_command(solvers_command)
 main.add_command(targets_command)
 

@@ -10,6 +10,7 @@ asks a language model is given.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,12 @@ from mreactor_ref.emotion.filters import Candidate, Thresholds, judge
 from mreactor_ref.emotion.lexicon import PriorLexicon, default_lexicon, own_sentiment, sentiment
 from mreactor_ref.emotion.priors import Prior
 from mreactor_ref.emotion.semantics import Similarity
-from mreactor_ref.emotion.subjects import Proposal, SubjectSource, TableSubjects
+from mreactor_ref.emotion.subjects import (
+    GivenSubjects,
+    Proposal,
+    SubjectSource,
+    TableSubjects,
+)
 
 # Of an utterance, about what the sentence encoder reads, and no more than VADER hears in a bearable
 # time: it grows with their square. Any other sign counts as a word, since for VADER an emoji is.
@@ -91,6 +97,12 @@ class ExpressiveRecovery:
         self.notes: list[str] = []
         self._noted: set[str] = set()  # what about
         self._of_source = 0  # how many of the source's notes are among ours
+        self._noting = threading.Lock()
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether several threads may ask at once: where no server or file proposes subjects."""
+        return isinstance(self.source, (TableSubjects, GivenSubjects))
 
     def priors(self, utterances: Sequence[str]) -> list[tuple[Prior, ...]]:
         """See `PriorSource`."""
@@ -112,8 +124,9 @@ class ExpressiveRecovery:
         if not spoken:
             return []
         proposals = self.source.propose(spoken)
-        self.notes += self.source.notes[self._of_source :]
-        self._of_source = len(self.source.notes)
+        with self._noting:
+            self.notes += self.source.notes[self._of_source :]
+            self._of_source = len(self.source.notes)
         subjects = list(dict.fromkeys(name for p in proposals for name in p.subjects))
         if not subjects:
             return [self._judge(text, p, {}, {}) for text, p in zip(spoken, proposals, strict=True)]
@@ -178,9 +191,10 @@ class ExpressiveRecovery:
             )
 
     def _note(self, about: str, text: str) -> None:
-        if about not in self._noted:
-            self._noted.add(about)
-            self.notes.append(text)
+        with self._noting:
+            if about not in self._noted:
+                self._noted.add(about)
+                self.notes.append(text)
 
 
 def _as_said(text: str, explanation: Explanation) -> Explanation:

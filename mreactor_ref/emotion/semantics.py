@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -69,12 +70,36 @@ class SentenceEncoder:
         ).reshape(len(texts), -1)
 
 
+class SentenceEncoders:
+    """`SentenceEncoder` for several threads at once: one for each of those that ask together, since
+    a tokenizer serves one at a time. Arguments and errors are its own.
+    """
+
+    def __init__(self, name: str = DEFAULT_ENCODER):
+        first = SentenceEncoder(name)
+        self.name, self._free = name, [first]
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) float32, each row of length 1."""
+        try:
+            encoder = self._free.pop()
+        except IndexError:  # all are at work
+            encoder = SentenceEncoder(self.name)
+        try:
+            return encoder(texts)
+        finally:
+            self._free.append(encoder)
+
+
 def _load(name: str, **options: Any) -> Any:
     from sentence_transformers import SentenceTransformer
 
     if Path(name, "config.json").is_file():
         load_model(name, **options)  # refuses missing weights, which SentenceTransformer makes up
     return SentenceTransformer(name, device="cpu", **options)
+
+
+Encode = SentenceEncoder | SentenceEncoders
 
 
 @dataclass(frozen=True)
@@ -113,7 +138,8 @@ class Basis:
 class Similarity:
     """The calibrated eq. 2 for one encoder, which is loaded when it is first needed.
 
-    What a call gives depends on the call alone, never on earlier ones, to the last bit.
+    What a call gives depends on the call alone, never on earlier ones, to the last bit. Several
+    threads may ask at once.
 
     Args:
         table: the subjects whose embeddings are kept, and centre those of all others.
@@ -125,8 +151,9 @@ class Similarity:
 
     def __init__(self, table: Sequence[str], encoder: str = DEFAULT_ENCODER):
         self.table, self.encoder = tuple(table), encoder
-        self._loaded: tuple[SentenceEncoder, Basis] | None = None
-        self._last: tuple[tuple[str, ...], NDArray[np.float32]] = (), np.zeros((0, 0), np.float32)
+        self._loading = threading.Lock()
+        self._loaded: tuple[SentenceEncoders, Basis] | None = None
+        self._of_thread = threading.local()  # .last: utterances and their embeddings
         if encoder != DEFAULT_ENCODER:
             self._load()
 
@@ -139,22 +166,24 @@ class Similarity:
         vectors = np.stack(
             [encoded[s] if s in encoded else basis.table[place[s]] for s in subjects]
         )
-        if self._last[0] != tuple(utterances):  # stage 1 has just asked for the same ones
-            self._last = tuple(utterances), encoder(utterances)
-        said = self._last[1]
+        texts, said = getattr(self._of_thread, "last", ((), None))
+        if said is None or texts != tuple(utterances):  # stage 1 has just asked for the same ones
+            said = encoder(utterances)
+            self._of_thread.last = tuple(utterances), said
         cosine = said.astype(np.float64) @ vectors.T.astype(np.float64)
         return Relatedness(
             cosine, probability(basis.standing(said, vectors)[..., None], basis.weights)
         )
 
-    def _load(self) -> tuple[SentenceEncoder, Basis]:
-        if self._loaded is None:
-            encoder = SentenceEncoder(self.encoder)
-            self._loaded = encoder, _kept_basis(encoder, self.table)
-        return self._loaded
+    def _load(self) -> tuple[SentenceEncoders, Basis]:
+        with self._loading:
+            if self._loaded is None:
+                encoder = SentenceEncoders(self.encoder)
+                self._loaded = encoder, _kept_basis(encoder, self.table)
+            return self._loaded
 
 
-def make_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
+def make_basis(encoder: Encode, table: Sequence[str]) -> Basis:
     """Encode the table and the judged pairs, and fit the curve to them."""
     judged = read_judged()
     utterances = list(dict.fromkeys(pair.utterance for pair in judged))
@@ -168,7 +197,7 @@ def make_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
     return replace(basis, weights=fit_curve(standing[rows, columns, None], related))
 
 
-def _encode_subjects(encoder: SentenceEncoder, subjects: Sequence[str]) -> NDArray[np.float32]:
+def _encode_subjects(encoder: Encode, subjects: Sequence[str]) -> NDArray[np.float32]:
     return encoder([FORM.format(subject.lower()) for subject in subjects])
 
 
@@ -177,7 +206,7 @@ def _unit(x: NDArray[np.float32]) -> NDArray[np.float64]:
     return wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
 
 
-def _kept_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
+def _kept_basis(encoder: Encode, table: Sequence[str]) -> Basis:
     """The basis from the user's cache, or a new one put there where that can be done."""
     path = cache_folder() / "priors" / f"{_basis_key(encoder, table)}.npz"
     try:
@@ -192,7 +221,7 @@ def _kept_basis(encoder: SentenceEncoder, table: Sequence[str]) -> Basis:
     return basis
 
 
-def _basis_key(encoder: SentenceEncoder, table: Sequence[str]) -> str:
+def _basis_key(encoder: Encode, table: Sequence[str]) -> str:
     judged = [(pair.utterance, pair.subject, pair.related) for pair in read_judged()]
     probe = encoder([PROBE])[0].round(2).tolist()
     parts = [VERSION, FORM, encoder.name, probe, list(table), judged]

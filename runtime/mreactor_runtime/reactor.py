@@ -3,9 +3,8 @@
     reactor = Reactor.open("mini")
     reactions = reactor.generate(clip, samples=10)
 
-A clip runs at the fixed shapes of its length's bucket: the encoder once a clip, the step
-modulations once a solver table, the denoiser once a step with reactions as an axis. Noise comes
-from outside the engine, so every engine makes the same reactions, up to rounding.
+A clip runs at its bucket's fixed shapes: encoder once a clip, modulations once a solver table,
+denoiser once a step with reactions as an axis. Noise comes from outside: engines agree to rounding.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from mreactor_ref.signals import (
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
+from mreactor_runtime.device_clock import DeviceClock
 from mreactor_runtime.device_names import device_name
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
@@ -64,8 +64,8 @@ class Reactor:
     Attributes:
         source: of the emotion priors; expressive recovery on this machine where left out.
         notes: lines for the user about what `open` chose.
-        sampling: how it samples where a call says nothing else; the model's own solver where left
-            out.
+        sampling: how it samples where a call says nothing else; else the model's own solver.
+        clock: how long its device has worked.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Reactor:
         self._sampler = Sampler(engine, self._specs)
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
+        self.clock = DeviceClock(engine.device)
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -223,7 +224,8 @@ class Reactor:
         codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
         inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
         inputs = {name: to_device(value, self.engine.device) for name, value in inputs.items()}
-        encoded = self.engine.run(tensors.ENCODER, inputs)
+        with self.clock.span():
+            encoded = self.engine.run(tensors.ENCODER, inputs)
         return encoded | {tensors.MASK: inputs[tensors.MASK]}
 
     def _draws(self, one: _Ready, sampling: Sampling) -> list[Draw]:
@@ -237,11 +239,12 @@ class Reactor:
 
     def _sample(self, one: _Ready, sampling: Sampling, noise: NoiseAhead) -> Tensor:
         """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
-        parts = [
-            self._group(one, group, sampling, noise)
-            for group in self._groups(sampling.samples, bucket(one.clip.frames))
-        ]
-        return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
+        with self.clock.span():
+            parts = [
+                self._group(one, group, sampling, noise)
+                for group in self._groups(sampling.samples, bucket(one.clip.frames))
+            ]
+            return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
 
     def _groups(self, samples: int, length: int) -> list[slice]:
         """The reactions of a clip that go through the sampler together."""

@@ -82,6 +82,8 @@ class Job:
         self.record = describe(input, reactor, self.sampling, options)
         self.fingerprint = fingerprint(self.record)
         self.summary = Summary(output, len(self.clips))
+        on_cuda = reactor.engine.device.type == CUDA
+        self.readers = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
 
     def run(self) -> Summary:
         wanted = self.beside + [PRIORS] * (self.explain is not None)
@@ -112,13 +114,14 @@ class Job:
         for note in notes:
             self.ledger.say(note)
         ended = False
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), self.reactor.clock.seconds
         try:
             self._do(to_do)
             ended = True
         finally:
             manifest.close(in_order=ended)
         self.summary.seconds = time.perf_counter() - started
+        self.summary.device_seconds = self.reactor.clock.seconds - worked
         if not all_done:
             write_json(run_file, record | {"finished": True} | self.summary.to_dict())
         return self.summary
@@ -179,9 +182,7 @@ class Job:
         """The clips as they were read, in order."""
         if not self.options.overlap:
             return nullcontext(map(read, clips))
-        on_cuda = self.reactor.engine.device.type == CUDA
-        threads = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
-        return ReadAhead(clips, read, _frames, threads, most, most * WINDOW_FRAMES)
+        return ReadAhead(clips, read, _frames, self.readers, most, most * WINDOW_FRAMES)
 
     def _window(self, window: Sequence[Read | Unread], batches: Batches, writer: Writer) -> None:
         """Some clips, a bucket after the other. Raises TooManyFailed."""

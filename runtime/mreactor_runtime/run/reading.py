@@ -16,6 +16,7 @@ from mreactor_ref.config import ModelConfig
 from mreactor_ref.data.clips import BadClip, ClipFiles, FeatureReader
 from mreactor_ref.data.reading import Hear, ReadOptions, open_reader
 from mreactor_ref.emotion.priors import Priors, PriorSource, assign
+from mreactor_ref.emotion.recovery import ExpressiveRecovery
 from mreactor_ref.errors import ClipError
 from mreactor_ref.features.decoder import Decoder
 from mreactor_ref.features.video import open_face_reader, read_video_face
@@ -73,7 +74,7 @@ class ClipReader:
     """Reads clips and asks for their priors, in any thread.
 
     Each thread has encoders of its own: tokenizers need that. The source of priors is asked by one
-    thread at a time: its models and notes are not made for more.
+    thread at a time, unless it says that it takes more (`ExpressiveRecovery.is_concurrent`).
 
     A thread that reads beside the sampler uses one core, so as not to stand in its way. (The
     streams are the same, to the last bit, for any number of threads.) On CUDA the encoders run
@@ -106,7 +107,9 @@ class ClipReader:
         self._source, self._sampling, self._explain = source, sampling, explain
         self._options, self._hear = options or ReadOptions(), hear
         self._reached = reached
-        self._asking = threading.Lock()
+        concurrent = isinstance(source, ExpressiveRecovery) and source.is_concurrent
+        self._asking = nullcontext() if concurrent else threading.Lock()
+        self._noting = threading.Lock()
         self._told = len(source.notes)  # notes that are not new
         self._of_thread = threading.local()
         self._decoder = Decoder()
@@ -150,9 +153,10 @@ class ClipReader:
         return assign(clip.utterances, self._source, samples, seed, clip.id)
 
     def _new_notes(self) -> list[str]:
-        notes = list(self._source.notes[self._told :])
-        self._told += len(notes)
-        return notes
+        with self._noting:
+            notes = list(self._source.notes[self._told :])
+            self._told += len(notes)
+            return notes
 
     def _stream(self) -> AbstractContextManager[Any]:
         """What the encoders of this thread are queued on, made current."""

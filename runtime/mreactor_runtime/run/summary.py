@@ -68,6 +68,7 @@ class Summary:
         stopped: whether more than `max_errors` failed, so that clips were left undone.
         stages: seconds spent in each of STAGES. They overlap, so they may add up to more than
             `seconds`.
+        device_seconds: how long the device worked, by its own clock; of several all together.
         devices: what each process says of itself, where there were several.
     """
 
@@ -82,14 +83,15 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     stopped: bool = False
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    device_seconds: float = 0.0
     devices: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def sampler_busy(self) -> float:
-        """The share of the time in which the sampler ran; of several processes the mean."""
+        """The share of the time in which the device worked; of several processes the mean."""
         if self.devices:
             return sum(device["sampler_busy"] for device in self.devices) / len(self.devices)
-        return self.stages[SAMPLE] / self.seconds if self.seconds else 0.0
+        return self.device_seconds / self.seconds if self.seconds else 0.0
 
     @property
     def left(self) -> int:
@@ -107,6 +109,7 @@ class Summary:
             "reactions": self.reactions,
             "seconds": round(self.seconds, 3),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
+            "device_seconds": round(self.device_seconds, 3),
             "sampler_busy": round(self.sampler_busy, 4),
             "missing": dict(self.missing),
             "notes": self.notes,

@@ -177,6 +177,7 @@ class _Together:
         summary = self._summary
         summary.missing += theirs.missing
         summary.stopped |= theirs.stopped
+        summary.device_seconds += theirs.device_seconds
         for stage in STAGES:
             summary.stages[stage] += theirs.stages[stage]
         told = theirs.to_dict()
