@@ -24,13 +24,14 @@ from mreactor_export.triton_server import (
     write_bundle_repository,
     write_model_repository,
 )
-from mreactor_ref.config import ATTENTIONS, Attention, ModelConfig
+from mreactor_ref.config import ATTENTIONS, Attention
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_runtime.bundle import SessionOptions, write_bundle
 from mreactor_runtime.tensors import DENOISER, GraphSpec, graph_specs
 
 FILES = onnx_files()
-NAMES = [f"mreactor_{graph}" for graph in graph_specs(CONFIG)]
+GRAPHS = [f"mreactor_{graph}" for graph in graph_specs(CONFIG)]
+NAMES = [*GRAPHS, "mreactor_reactions"]
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,11 @@ def test_a_repository_of_a_bundle(tmp_path: Path, schema: ModuleType):
     output = tmp_path / "repository"
     assert write_bundle_repository(tmp_path / "bundle", output) == NAMES
     found = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
-    assert found == sorted(f"{n}/{f}" for n in NAMES for f in ("config.pbtxt", "1/model.onnx"))
-    for name in NAMES:
+    of_graphs = [f"{n}/{f}" for n in GRAPHS for f in ("config.pbtxt", "1/model.onnx")]
+    of_loop = ["config.pbtxt", "1/model.py", "1/reactions.json"]
+    of_loop += [f"1/mreactor_ref/{name}.py" for name in ("__init__", "errors", "noise", "signals")]
+    assert found == sorted([*of_graphs, *(f"mreactor_reactions/{name}" for name in of_loop)])
+    for name in GRAPHS:
         graph = name.removeprefix("mreactor_")
         content = (output / name / "1" / "model.onnx").read_bytes()
         assert content == FILES[f"{graph}.onnx"]
@@ -177,16 +181,15 @@ def test_the_schema_refuses_what_is_not_its(schema: ModuleType):
 
 def test_an_older_export_is_replaced_and_nothing_else(tmp_path: Path):
     output = tmp_path / "repository"
-    config: ModelConfig = CONFIG
     for _ in range(2):
-        write_model_repository(FILES, config, output)
+        write_model_repository(FILES, bundle_info(), output)
         (output / "mreactor_denoiser" / "2").mkdir()
-    assert write_model_repository(FILES, config, output, device="cuda") == NAMES
+    assert write_model_repository(FILES, bundle_info(), output, device="cuda") == NAMES
     assert "KIND_GPU" in (output / "mreactor_denoiser" / "config.pbtxt").read_text()
     assert not (output / "mreactor_denoiser" / "2").exists()
     (output / "resnet").mkdir()
     with pytest.raises(UsageError, match="holds other models too, 'resnet' first"):
-        write_model_repository(FILES, config, output)
+        write_model_repository(FILES, bundle_info(), output)
     foreign = tmp_path / "thesis"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
@@ -202,7 +205,7 @@ def test_an_older_export_is_replaced_and_nothing_else(tmp_path: Path):
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fail_writing(monkeypatch, lambda path: path.parent.parent.name == "mreactor_modulator")
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
-        write_model_repository(FILES, CONFIG, tmp_path / "repository")
+        write_model_repository(FILES, bundle_info(), tmp_path / "repository")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,6 +218,7 @@ def test_a_damaged_bundle_is_not_served(tmp_path: Path):
 
 
 def test_a_graph_that_is_left_out_is_an_error(tmp_path: Path):
+    given = {"encoder.onnx": b"", "modulator.onnx": b""}
     with pytest.raises(ValueError, match=r"denoiser\.onnx"):
-        write_model_repository({"encoder.onnx": b"", "modulator.onnx": b""}, CONFIG, tmp_path / "r")
+        write_model_repository(given, bundle_info(), tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
