@@ -36,7 +36,6 @@ from mreactor_ref.signals import (
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
-from mreactor_runtime.device_clock import DeviceClock
 from mreactor_runtime.device_names import device_name
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import AUTO, CUDA
@@ -83,7 +82,7 @@ class Reactor:
         self._sampler = Sampler(engine, self._specs)
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
-        self.clock = DeviceClock(engine.device)
+        self.clock = self._sampler.clock
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -239,12 +238,11 @@ class Reactor:
 
     def _sample(self, one: _Ready, sampling: Sampling, noise: NoiseAhead) -> Tensor:
         """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
-        with self.clock.span():
-            parts = [
-                self._group(one, group, sampling, noise)
-                for group in self._groups(sampling.samples, bucket(one.clip.frames))
-            ]
-            return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
+        parts = [
+            self._group(one, group, sampling, noise)
+            for group in self._groups(sampling.samples, bucket(one.clip.frames))
+        ]
+        return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
 
     def _groups(self, samples: int, length: int) -> list[slice]:
         """The reactions of a clip that go through the sampler together."""

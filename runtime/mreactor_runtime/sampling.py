@@ -21,6 +21,7 @@ from torch import Tensor
 from mreactor_ref.sampler import sample
 from mreactor_ref.schedule import SolverTable
 from mreactor_ref.stages import SAMPLING, reached
+from mreactor_runtime.device_clock import DeviceClock
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.engines.reference import step_graph
@@ -95,6 +96,9 @@ class Sampler:
         specs: the graphs of the model.
         stream: to record on. None is the engine's own where its launches can be recorded.
         kept: recordings at most; the one unused for longest is let go.
+
+    Attributes:
+        clock: how long the device has worked; compiling and recording are not its work.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Sampler:
             stream = CudaStream(engine.device)
         self._engine, self._specs = engine, specs
         self._stream, self._kept = stream, kept
+        self.clock = DeviceClock(engine.device)
         self._buffers: dict[str, Tensor] = {}  # flat, at the largest shape so far
         self._recorded: OrderedDict[Key, CapturedFunction] = OrderedDict()
 
@@ -142,7 +147,8 @@ class Sampler:
             noise_bytes = len(run.table.noisy_steps) * start.nbytes
             if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
                 copy = start.clone(memory_format=torch.contiguous_format)
-                return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
+                with self.clock.span():
+                    return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
             return self._replay(run, noise, self._stream)
 
     def prepare(
@@ -207,7 +213,8 @@ class Sampler:
             recorded = self._recorded[run.key] = CapturedFunction(loop, stream)
             static.inputs[NOISY].copy_(run.inputs[NOISY])  # the first run has overwritten it
         self._recorded.move_to_end(run.key)
-        recorded.replay()
+        with self.clock.span():
+            recorded.replay()
         return static.inputs[NOISY].clone()
 
     def _lay_out(self, run: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:

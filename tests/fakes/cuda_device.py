@@ -161,14 +161,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     device = FakeCuda()
 
     class FakeEvent:
-        def __init__(self, **_: Any) -> None:
-            pass
+        def __init__(self, enable_timing: bool = False, **_: Any) -> None:
+            self.kind = "time" if enable_timing else "event"
 
         def record(self, stream: object) -> None:
-            device.calls.append("event")
+            device.calls.append(self.kind)
 
         def synchronize(self) -> None:
-            device.calls.append("waits for event")
+            device.calls.append(f"waits for {self.kind}")
 
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: "the current stream")

@@ -70,7 +70,12 @@ class Run:
 
 
 def run_once(clips: Clips, seconds: float, readers: int, output: Path) -> Run:
-    """From files to files, with a device that takes `seconds` a clip."""
+    """From files to files, with a device that takes `seconds` a clip.
+
+    PyTorch has one thread here, since beside a GPU the host has nothing that is worth more.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     reactor = StandInReactor(clips.config, seconds)
     options = Options(sampling=_sampling(reactor, clips), batch_size=16)
     job = Job(clips.root, output, reactor, options, Silent(), (), None)
@@ -79,7 +84,8 @@ def run_once(clips: Clips, seconds: float, readers: int, output: Path) -> Run:
     before = time.process_time()
     summary = do_job(job)
     core_seconds = time.process_time() - before
-    busy = reactor.stand_in.busy
+    torch.set_num_threads(threads)
+    busy = summary.device_seconds
     return Run(readers, summary.done, summary.seconds, busy, core_seconds, summary.stages)
 
 

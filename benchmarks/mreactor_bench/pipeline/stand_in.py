@@ -21,6 +21,7 @@ from mreactor_ref.emotion.priors import Priors
 from mreactor_ref.errors import ClipError
 from mreactor_ref.schedule import SolverTable
 from mreactor_ref.signals import MINILM_WIDTH, REACTION, WAV2VEC_WIDTH, SpeakerClip
+from mreactor_runtime.device_clock import DeviceClock
 from mreactor_runtime.opening import ModelFacts
 from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.sampling import Sampler
@@ -67,14 +68,10 @@ def _time(cue: int) -> str:
 
 
 class StandIn(Sampler):
-    """A sampler whose device sleeps so many seconds for a clip, one clip after the other.
-
-    Attributes:
-        busy: seconds that the device has worked.
-    """
+    """A sampler whose device sleeps so many seconds for a clip, one clip after the other."""
 
     def __init__(self, seconds: float):
-        self.busy = 0.0
+        self.clock = DeviceClock(torch.device("cpu"))
         self._seconds = seconds
         self._device = ThreadPoolExecutor(1, "device")
         self._queued: list[Future[None]] = []
@@ -96,9 +93,8 @@ class StandIn(Sampler):
         return start
 
     def _work(self) -> None:
-        started = time.perf_counter()
-        time.sleep(self._seconds)
-        self.busy += time.perf_counter() - started
+        with self.clock.span():
+            time.sleep(self._seconds)
 
     def wait(self) -> None:
         """Until all that was queued is done."""
@@ -118,6 +114,7 @@ class StandInReactor(Reactor):
         channels = torch.zeros(REACTION), torch.ones(REACTION)
         super().__init__(ModelFacts("stand-in", "0" * 64, config, *channels, shares), _NoEngine())
         self.stand_in = self._sampler = StandIn(seconds)
+        self.clock = self.stand_in.clock
 
     def generate_batch(
         self, clips: Sequence[SpeakerClip], priors: Sequence[Priors], sampling: Sampling
