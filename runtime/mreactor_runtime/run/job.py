@@ -77,8 +77,6 @@ class Job:
         self.shard = options.shard or WHOLE
         self.clips = self.shard.of(check_names(found.clips, output, plan.beside))
         self.summary = Summary(output, len(self.clips))
-        on_cuda = reactor.engine.device.type == CUDA
-        self.readers = READERS_BESIDE_CUDA if on_cuda else READERS_BESIDE_CPU
 
     @property
     def max_errors(self) -> int | None:
@@ -106,7 +104,7 @@ class Job:
         for note in notes:
             self.ledger.say(note)
         ended = False
-        started, worked = time.perf_counter(), self.reactor.clock.seconds
+        started = time.perf_counter()
         try:
             self._do(self, to_do)
             ended = True
