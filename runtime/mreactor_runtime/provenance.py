@@ -7,6 +7,7 @@ an npz has it again, so that a file made of it names the seed of its source.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,6 +53,19 @@ class Provenance:
         return cls(clip.id, clip.fps, seed, Path(model).name, sha256, installed_version())
 
     @classmethod
+    def of_run(cls, line: Mapping[str, Any], run: Mapping[str, Any]) -> Provenance:
+        """Of a clip's line of a manifest and the record of its run; what they lack is None."""
+        fps, model = line.get("fps"), _part(run, "model", "name")
+        return cls(
+            clip=line["id"],
+            fps=float(fps) if isinstance(fps, int | float) and fps > 0 else None,
+            seed=line.get("seed"),
+            model=Path(model).name if isinstance(model, str) else None,
+            model_sha256=_part(run, "model", "sha256"),
+            version=_part(run, "versions", "mreactor"),
+        )
+
+    @classmethod
     def from_json(cls, text: str) -> Provenance:
         """What `to_json` wrote; of a value of another kind that it is not known.
 
@@ -95,6 +109,12 @@ class Provenance:
             model += f" ({shown_hash(self.model_sha256)})"
         seed = None if self.seed is None else f"seed {self.seed}"
         return f"AI-generated reactions: {', '.join(filter(None, (self.generator, model, seed)))}"
+
+
+def _part(record: Any, *names: str) -> Any:
+    for name in names:
+        record = record.get(name) if isinstance(record, Mapping) else None
+    return record
 
 
 def _of(record: Any, name: str, kind: type[T]) -> T | None:

@@ -131,22 +131,7 @@ def what_run_tells(path: Path) -> Told:
 
 def _told(line: Line, run: dict[str, Any]) -> Told:
     """What a clip's line of a manifest and the record of its run say; what they lack is None."""
-    fps, model = line.get("fps"), _part(run, "model", "name")
-    provenance = Provenance(
-        clip=line["id"],
-        fps=float(fps) if isinstance(fps, int | float) and fps > 0 else None,
-        seed=line.get("seed"),
-        model=Path(model).name if isinstance(model, str) else None,
-        model_sha256=_part(run, "model", "sha256"),
-        version=_part(run, "versions", "mreactor"),
-    )
-    return Told(provenance, line.get("sha256"))
-
-
-def _part(record: Any, *names: str) -> Any:
-    for name in names:
-        record = record.get(name) if isinstance(record, dict) else None
-    return record
+    return Told(Provenance.of_run(line, run), line.get("sha256"))
 
 
 def _manifests(folder: Path) -> list[tuple[Path, int]]:

@@ -13,11 +13,11 @@ import numpy as np
 from mreactor_ref.errors import ClipError
 from mreactor_ref.signals import Array
 from mreactor_runtime.forms import RESULT
+from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.run.manifest import Line
 from mreactor_runtime.run.run_json import Record
 
-WHAT = "AI-generated reactions of a listener's face, of no real person"
-OF_LINE = ("frames", "fps", "seed", "warnings", "reactions")
+OF_LINE = ("sha256", "frames", "warnings", "reactions")
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,5 @@ def read_packed(folder: Path, line: Line, run: Record) -> Packed:
         raise ClipError(problem, path, "make it again with mreactor-infer") from None
     if hashlib.sha256(content).hexdigest() != line.get("sha256"):
         raise ClipError("is not as its run wrote it", path, "make it again with mreactor-infer")
-    model, versions = run.get("model", {}), run.get("versions", {})
-    about = {
-        "ai_generated": True,
-        "what": WHAT,
-        "clip": line["id"],
-        "model": Path(model["name"]).name if "name" in model else None,
-        "model_sha256": model.get("sha256"),
-        "version": versions.get("mreactor"),
-        "sha256": line["sha256"],
-    }
-    return Packed(line["id"], content, about | {name: line.get(name) for name in OF_LINE})
+    about = Provenance.of_run(line, run).to_dict() | {name: line.get(name) for name in OF_LINE}
+    return Packed(line["id"], content, about)
