@@ -27,12 +27,7 @@ from mreactor_ref.listeners import draw_codes
 from mreactor_ref.model import to_reaction
 from mreactor_ref.noise import INITIAL
 from mreactor_ref.schedule import Solver, SolverTable
-from mreactor_ref.signals import (
-    REACTION_ATTRIBUTES,
-    REACTION_COEFFICIENTS,
-    Reactions,
-    SpeakerClip,
-)
+from mreactor_ref.signals import REACTION_ATTRIBUTES, REACTION_COEFFICIENTS, Reactions, SpeakerClip
 from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs

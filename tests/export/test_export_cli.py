@@ -168,7 +168,7 @@ def test_a_model_repository_is_written_from_the_bundle(
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"tritonserver --model-repository={repository}" in result.stdout
     models = {f"mreactor_{name}": name for name in graph_specs(network().config)}
-    assert {folder.name for folder in repository.iterdir()} == set(models)
+    assert {folder.name for folder in repository.iterdir()} == {*models, "mreactor_reactions"}
     for model, name in models.items():
         folder = repository / model
         assert (folder / "1" / "model.onnx").read_bytes() == exported_files()[f"{name}.onnx"]

@@ -33,7 +33,7 @@ def write_good(folder: Path) -> None:
 def test_each_of_200_bad_files_is_named_and_the_good_ones_are_the_same(tmp_path, monkeypatch):
     quick = reactor()
     quick.sampling = changed(quick.sampling, samples=1, steps=1)
-    monkeypatch.setattr(cli, "open_run", lambda *_: (quick, [], None))
+    monkeypatch.setattr(cli.RunParts, "__call__", lambda *_: (quick, [], None))
     for folder in ("alone", "among"):
         write_good(tmp_path / folder)
     fails, left = write_hostile(tmp_path / "among", BAD)

@@ -110,7 +110,15 @@ def test_workers_that_are_killed_leave_the_tree_of_one_process(tmp_path):
     assert sorted(heard.ids) == sorted([*lengths, "00bad", "zbad"])
     told = [json.loads((folder / "run.json").read_text()) for folder in (one, two)]
     for run in told:
-        for changing in ("started", "seconds", "stages", "sampler_busy", "devices", "notes"):
+        for changing in (
+            "started",
+            "seconds",
+            "stages",
+            "device_seconds",
+            "sampler_busy",
+            "devices",
+            "notes",
+        ):
             run.pop(changing, None)
     assert told[0] == told[1]
 
