@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
@@ -128,3 +130,27 @@ def results_of(folder: Path) -> dict[str, bytes]:
 def files_in(folder: Path) -> set[str]:
     """All files, hidden ones too."""
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def terminated(code: str, arguments: list[str], output: Path) -> tuple[int, str, str]:
+    """Run Python code in a process, and end it by SIGTERM when three clips are done.
+
+    Args: output: of the run that the code does.
+    Returns: its exit code, standard output and standard error.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    manifest = output / "manifest.jsonl"
+    latest = time.monotonic() + 90
+    while time.monotonic() < latest:
+        if manifest.is_file() and manifest.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.1)
+    process.terminate()
+    told, errors = process.communicate(timeout=60)
+    return process.returncode, told, errors

@@ -1,11 +1,7 @@
 """Failed clips in errors.jsonl; how many may fail; an input that goes; signals."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from fakes.jobs import (
     reactor,
     results_of,
     run_options,
+    terminated,
     write_faces,
 )
 
@@ -194,23 +191,10 @@ def test_a_run_that_gets_sigterm_writes_what_was_sampled_and_exits_143(tmp_path)
         "cli.main(sys.argv[1:])"
     )
     command = ["-i", str(tmp_path / "clips"), "-o", str(tmp_path / "out"), "--steps", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    manifest = tmp_path / "out" / "manifest.jsonl"
-    for _ in range(600):
-        if manifest.is_file() and manifest.read_bytes().count(b"\n") >= 3:
-            break
-        time.sleep(0.1)
-    process.terminate()
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == TERMINATED, errors
+    exit_code, _, errors = terminated(code, command, tmp_path / "out")
+    assert exit_code == TERMINATED, errors
     assert "Interrupted: what is done is kept" in errors
-    lines = lines_of(manifest)
+    lines = lines_of(tmp_path / "out" / "manifest.jsonl")
     assert 3 <= len(lines) < 200
     assert set(results_of(tmp_path / "out")) == {f"{line['id']}.npz" for line in lines}
     assert files_in(tmp_path / "out") == {

@@ -6,10 +6,8 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from fakes.jobs import (
     reactor,
     results_of,
     run_options,
+    terminated,
     write_faces,
 )
 
@@ -193,24 +192,11 @@ def test_sigterm_ends_the_command_and_the_next_goes_on(tmp_path):
         "cli.main(sys.argv[1:])"
     )
     command = ["--ray", "-i", str(tmp_path / "clips"), "-o", str(tmp_path / "out"), "--steps", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    manifest = tmp_path / "out" / "manifest.jsonl"
-    for _ in range(900):
-        if manifest.is_file() and manifest.read_bytes().count(b"\n") >= 3:
-            break
-        time.sleep(0.1)
-    process.terminate()
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == TERMINATED, errors
+    exit_code, output, errors = terminated(code, command, tmp_path / "out")
+    assert exit_code == TERMINATED, errors
     assert output == ""
     assert errors.splitlines()[-1].startswith("Interrupted: what is done is kept")
-    lines = lines_of(manifest)
+    lines = lines_of(tmp_path / "out" / "manifest.jsonl")
     assert 3 <= len(lines) < 60
     assert {f"{line['id']}.npz" for line in lines} <= results_of(tmp_path / "out").keys()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"] is False
