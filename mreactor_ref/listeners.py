@@ -34,9 +34,9 @@ from mreactor_ref.outlook import outlooks
 from mreactor_ref.signals import Array
 
 ANYBODY = 0  # the code that says nothing about the listener
-COMPONENTS = 8  # of the residual that are told apart
+COMPONENTS = 5  # of the residual that are told apart; more are noise, and mix kinds of listener
 RIDGE = 1.0  # speakers' worth of regularisation
-TRIES = 5  # starts of k-means; the tightest is kept
+TRIES = 20  # starts of k-means; the tightest is kept
 
 
 @dataclass(frozen=True)

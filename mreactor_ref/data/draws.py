@@ -125,7 +125,7 @@ class DropRates:
 # blur and the listener's code tells the polarity better than the prior does, so that a run hardly
 # follows its priors. The intensity, which a run proposes weaker than reactions show it, is that of
 # the nearest subject; and in this share of the examples what is shown, blurred as well.
-POLARITY_BLUR, INTENSITY_BLUR = 0.1, 0.1
+POLARITY_BLUR, INTENSITY_BLUR = 0.07, 0.1
 SHOWN_SHARE = 0.3
 
 
