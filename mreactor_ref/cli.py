@@ -41,6 +41,8 @@ data.add_command(features)
     help="Several listeners of one clip, or recordings of one listener each as a challenge has.",
 )
 @click.option("--fps", type=click.FloatRange(1, 120), default=25.0, help="Frames a second.")
+@click.option("--min-seconds", type=click.FloatRange(8), default=8.0, help="Of the shortest clip.")
+@click.option("--max-seconds", type=click.FloatRange(8), default=16.0, help="Of the longest clip.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="The same seed, the same bytes.")
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 def simulate(
@@ -51,6 +53,8 @@ def simulate(
     listeners: int,
     layout: str,
     fps: float,
+    min_seconds: float,
+    max_seconds: float,
     seed: int,
     debug: bool,
 ) -> None:
@@ -69,6 +73,7 @@ def simulate(
             fps=fps,
             listeners=listeners,
             layout=layout,
+            seconds=(min_seconds, max_seconds),
             progress=lambda done, of: report("simulate", done, of),
         )
     click.echo(f"Wrote {sum(sizes.values())} sessions to {output}")

@@ -16,19 +16,16 @@ FACE = {"attributes": ATTRIBUTES, "coefficients": COEFFICIENTS}  # streams, and 
 
 def fit_codes(dyads: Iterable[Dyad], deviation: Array, count: int) -> Codebook:
     """The codebook of a split: `deviation` (83) of the reactions' channels, `count` codes."""
-    speakers, means = list[Array](), list[Array]()
-    for dyad in dyads:
-        means.append(_means(dyad))
-        speakers += [speaker_summary(dyad.clip)] * len(dyad.reactions)
-    return fit_codebook(np.stack(speakers), np.concatenate(means), deviation, count)
+    summaries = [_summaries(dyad) for dyad in dyads]
+    speakers, polarities, means = map(np.concatenate, zip(*summaries, strict=True))
+    return fit_codebook(speakers, polarities, means, deviation, count)
 
 
 def listener_codes(dyad: Dyad, book: Codebook | None) -> NDArray[np.int64]:
     """The code of each reaction of a dyad, (R,); without a codebook nobody is told apart."""
     if book is None:
         return np.full(len(dyad.reactions), ANYBODY, np.int64)
-    speakers = np.repeat(speaker_summary(dyad.clip)[None], len(dyad.reactions), axis=0)
-    return book.codes(speakers, _means(dyad))
+    return book.codes(*_summaries(dyad))
 
 
 def speaker_summary(clip: SpeakerClip) -> Array:
@@ -42,6 +39,8 @@ def speaker_summary(clip: SpeakerClip) -> Array:
     )
 
 
-def _means(dyad: Dyad) -> Array:
-    """Of each reaction over its frames, (R, 83)."""
-    return np.stack([reaction[: dyad.frames].mean(axis=0) for reaction in dyad.reactions])
+def _summaries(dyad: Dyad) -> tuple[Array, Array, Array]:
+    """Of each reaction the speaker's face (R, 83), the polarity shown (R,) and the mean (R, 83)."""
+    means = np.stack([reaction[: dyad.frames].mean(axis=0) for reaction in dyad.reactions])
+    speakers = np.repeat(speaker_summary(dyad.clip)[None], len(means), axis=0)
+    return speakers, dyad.shown[..., 0].mean(axis=1), means

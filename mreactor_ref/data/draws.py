@@ -15,7 +15,7 @@ from mreactor_ref.emotion.priors import (
     LEAST_INTENSITY,
     Prior,
     frame_priors,
-    nearest_prior,
+    training_prior,
 )
 from mreactor_ref.listeners import ANYBODY, Codebook
 from mreactor_ref.signals import (
@@ -120,11 +120,12 @@ class DropRates:
     everything: float = 0.1
 
 
-# Which subject a real listener had in mind is not known. In training it is the one nearest to what
-# the reaction shows, blurred by these deviations, since a subject only hints at a reaction; and in
-# this share of the examples what is shown itself, blurred, so that priors far from the words, which
-# a user may ask for, are known to the model too.
-POLARITY_BLUR, INTENSITY_BLUR = 0.2, 0.1
+# Which subject a real listener had in mind is not known. In training the polarity of the prior is
+# what the reaction shows, blurred by this deviation, since a subject only hints at a reaction. More
+# blur and the listener's code tells the polarity better than the prior does, so that a run hardly
+# follows its priors. The intensity, which a run proposes weaker than reactions show it, is that of
+# the nearest subject; and in this share of the examples what is shown, blurred as well.
+POLARITY_BLUR, INTENSITY_BLUR = 0.07, 0.1
 SHOWN_SHARE = 0.3
 
 
@@ -215,7 +216,7 @@ class Draws:
             wanted = np.clip(dyad.shown[reaction] + blur, (-1, LEAST_INTENSITY), 1)  # (U, 2)
             assigned.append(
                 [
-                    nearest_prior(() if as_shown else subjects, float(s), float(phi))
+                    training_prior(() if as_shown else subjects, float(s), float(phi))
                     for (s, phi), subjects in zip(wanted, of_each, strict=True)
                 ]
             )

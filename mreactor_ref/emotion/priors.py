@@ -3,20 +3,20 @@
 A `PriorSource` finds the subjects of an utterance; `recovery.ExpressiveRecovery` is the one that
 runs use. What follows is the same for all: `assign` gives each reaction of a clip its own subject
 of each utterance, `frame_priors` lays them on the frames. Training goes the other way:
-`reaction_prior` is what a real reaction shows, `nearest_prior` the subject that explains it best.
+`reaction_prior` is what a real reaction shows, `training_prior` what training tells of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mreactor_ref.errors import UsageError
+from mreactor_ref.outlook import outlooks
 from mreactor_ref.signals import (
     AFFECT_SLICE,
     AROUSAL,
@@ -67,8 +67,6 @@ MOTION_SCALE = 2.0
 LEAST_INTENSITY = 0.5  # tau_3 of eq. 3: what an emotionally meaningful subject has at least
 
 SHOWN = "shown"  # the subject of a prior that was read from a face
-
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo one, are spread evenly however many there are
 
 
 @dataclass(frozen=True)
@@ -124,23 +122,20 @@ def assign(
 ) -> Priors:
     """Each reaction's prior for each utterance, S x U.
 
-    Every reaction has an outlook in [0, 1), and takes of each utterance's subjects, ordered from
-    the most negative to the most positive, the one at that place. So one listener stays gloomy or
-    sunny through a clip, while the reactions differ as far as the subjects go. Outlooks are
-    multiples of the golden ratio from a start that (seed, clip id) gives: evenly spread, and
-    reaction s has the same one however many reactions there are.
+    Every reaction takes of each utterance's subjects, ordered from the most negative to the most
+    positive, the one at the place of its outlook. So one listener stays gloomy or sunny through a
+    clip, while the reactions differ as far as the subjects go.
 
     Returns:
         A tuple for each reaction; empty ones where there are no utterances.
     """
-    start = int.from_bytes(blake2b(f"{seed}/{clip_id}".encode(), digest_size=8).digest()) / 2**64
-    outlooks = [(start + s * GOLDEN) % 1 for s in range(samples)]
     subjects = [
         sorted(priors, key=lambda prior: (prior.polarity, prior.intensity))
         for priors in source.priors([utterance.text for utterance in utterances])
     ]
     return tuple(
-        tuple(order[int(outlook * len(order))] for order in subjects) for outlook in outlooks
+        tuple(order[int(outlook * len(order))] for order in subjects)
+        for outlook in outlooks(seed, clip_id, range(samples))
     )
 
 
@@ -208,14 +203,15 @@ def reaction_prior(attributes: NDArray[Any]) -> Prior:
     return Prior(SHOWN, nearest_emotion(polarity, intensity), polarity, intensity)
 
 
-def nearest_prior(subjects: Sequence[Prior], polarity: float, intensity: float) -> Prior:
-    """Of the subjects the one nearest to a polarity and an intensity; without any, these alone."""
-    if not subjects:
-        return Prior(SHOWN, nearest_emotion(polarity, intensity), polarity, intensity)
-    return min(
-        subjects,
-        key=lambda prior: (prior.polarity - polarity) ** 2 + (prior.intensity - intensity) ** 2,
-    )
+def training_prior(subjects: Sequence[Prior], polarity: float, intensity: float) -> Prior:
+    """The prior of this polarity, and of the intensity of the nearest subject, if there is any."""
+    if subjects:
+        nearest = min(
+            subjects,
+            key=lambda prior: (prior.polarity - polarity) ** 2 + (prior.intensity - intensity) ** 2,
+        )
+        intensity = nearest.intensity
+    return Prior(SHOWN, nearest_emotion(polarity, intensity), polarity, intensity)
 
 
 def nearest_emotion(polarity: float, intensity: float) -> str:

@@ -62,7 +62,7 @@ def test_the_report_over_all_held_out_sessions_is_the_shipped_models():
     assert control["setting"]["checkpoint_sha256"] == report["setting"]["checkpoint_sha256"]
 
 
-def test_the_listener_is_what_keeps_the_shipped_model_from_its_priors():
+def test_the_shipped_model_follows_its_priors_whoever_listens():
     spans: dict[str, float] = {}
     for name in ("", "-guidance-2", "-listener-0"):
         report = json.loads((RESULTS / f"control-mini-8{name}-cpu.json").read_text())
@@ -70,7 +70,8 @@ def test_the_listener_is_what_keeps_the_shipped_model_from_its_priors():
         assert report["command"].startswith("mreactor-eval control --data data/simulated --limit 8")
         valence = report["rows"]["valence with polarity"]
         spans[name] = valence["mean at the most"] - valence["mean at the least"]
-    assert spans["-listener-0"] > spans["-guidance-2"] > spans[""]
+    assert spans[""] > 0.5 * spans["-listener-0"]
+    assert spans["-guidance-2"] > spans[""]
 
 
 def test_the_shipped_model_is_small_and_says_how_it_was_made():

@@ -236,22 +236,20 @@ def explained(dyad: Dyad, source: Told) -> Dyad:
 GLOOMY, SUNNY = Prior("Loss", "sadness", -0.8, 0.6), Prior("Success", "happiness", 0.8, 0.7)
 
 
-def test_the_prior_of_a_reaction_is_the_subject_that_explains_it_best():
+def test_a_prior_has_the_polarity_shown_and_the_intensity_of_the_nearest_subject():
     source = Told(GLOOMY, SUNNY)
-    dyad = explained(spoken(made_up(16), [(-0.6, 0.7), (0.5, 0.6)]), source)
+    shown = [(-0.6, 0.7), (0.5, 0.6)]
+    dyad = explained(spoken(made_up(16), shown), source)
     assert source.asked == ["one", "two"]
     parts = draws([dyad], last=300)
-    told = np.array([[-0.8] * 8 + [0.8] * 8, [0.2] * 8 + [0.4] * 8]).T  # (T, 2)
-    exact = [
-        (i, s)
-        for i, found in enumerate(affects(parts))
-        for s in range(2)
-        if np.allclose(found[s], told, atol=1e-6)
-    ]
-    assert near(len(exact) / 600, 1 - module.SHOWN_SHARE, 600)
-    for i, s in exact:
-        labels = [EMOTIONS[label] for label in parts[i]["emotion"][s]]
-        assert labels == ["sadness"] * 8 + ["happiness"] * 8
+    found = np.concatenate([affects(parts)[i] for i in range(300)])  # (600, T, 2)
+    told = np.array([0.2] * 8 + [0.4] * 8)  # of the gloomy subject, of the sunny one
+    exact = np.isclose(found[..., 1], told, atol=1e-6).all(axis=1)
+    assert near(exact.sum() / 600, 1 - module.SHOWN_SHARE, 600)
+    for of, frames in zip(shown, (slice(0, 8), slice(8, 16)), strict=True):
+        offset = found[exact][:, frames, 0] - of[0]
+        assert abs(offset.mean()) < 0.03
+        assert offset.std() == pytest.approx(module.POLARITY_BLUR, rel=0.1)
 
 
 def test_a_clip_without_words_has_no_subjects():

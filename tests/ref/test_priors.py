@@ -14,8 +14,8 @@ from mreactor_ref.emotion.priors import (
     assign,
     frame_priors,
     nearest_emotion,
-    nearest_prior,
     reaction_prior,
+    training_prior,
 )
 from mreactor_ref.errors import UsageError
 from mreactor_ref.signals import (
@@ -209,23 +209,22 @@ def test_nearest_label_agrees_with_the_paper(polarity, intensity, emotion):
     assert nearest_emotion(polarity, intensity) == emotion
 
 
-def test_the_subject_that_explains_a_reaction_best():
-    subjects = (JOY, FEAR, HOPE)
-    for prior in subjects:
-        assert nearest_prior(subjects, prior.polarity, prior.intensity) is prior
-    assert nearest_prior(subjects, -0.1, 0.9) is FEAR  # 0.7 away from it, and 0.72 from hope
-    assert nearest_prior(subjects, -0.1, 0.5) is HOPE
-    assert nearest_prior((FEAR,), 1.0, 0.0) is FEAR
-
-
-def test_of_subjects_that_explain_it_alike_the_first_is_taken():
-    twin = Prior("twin", "love", JOY.polarity, JOY.intensity)
-    assert nearest_prior((JOY, twin), 0.0, 0.5) is JOY
-    assert nearest_prior((twin, JOY), 0.0, 0.5) is twin
+@pytest.mark.parametrize(
+    ("polarity", "intensity", "of"),
+    [
+        (-0.1, 0.9, FEAR),  # 0.7 away from it, and 0.72 from hope
+        (-0.1, 0.5, HOPE),
+        (JOY.polarity, JOY.intensity, JOY),
+    ],
+)
+def test_a_training_prior_has_the_intensity_of_the_nearest_subject(polarity, intensity, of):
+    prior = training_prior((JOY, FEAR, HOPE), polarity, intensity)
+    assert (prior.polarity, prior.intensity) == (polarity, of.intensity)
+    assert prior.emotion == nearest_emotion(polarity, of.intensity)
 
 
 def test_without_subjects_what_is_shown_is_the_prior():
-    assert nearest_prior((), 0.9, 0.8) == Prior(SHOWN, "excitement", 0.9, 0.8)
+    assert training_prior((), 0.9, 0.8) == Prior(SHOWN, "excitement", 0.9, 0.8)
 
 
 def still(valence: float, arousal: float) -> np.ndarray:

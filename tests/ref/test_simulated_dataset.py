@@ -109,6 +109,8 @@ def test_what_cannot_be_written(tmp_path: Path):
         ({"sessions": {"../up": 1}}, "not a name"),
         ({"seed": -1}, "seed"),
         ({"fps": 0.0}, "fps"),
+        ({"seconds": (7.0, 16.0)}, "the least is 8"),
+        ({"seconds": (20.0, 10.0)}, "no less than the least"),
         ({"listeners": 7}, "1 to 6"),
         ({"listeners": 0}, "1 to 6"),
     ],
@@ -117,6 +119,14 @@ def test_what_cannot_be(tmp_path: Path, arguments: dict, message: str):
     with pytest.raises(UsageError, match=message):
         write_dataset(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_clips_are_as_long_as_asked_for(tmp_path: Path):
+    write_dataset(tmp_path, {"test": 3}, seed=2, listeners=1, seconds=(20.0, 21.0))
+    faces = [np.load(p) for p in tmp_path.glob("test/coefficients/listener/*/*.npy")]
+    assert len(faces) == 3
+    assert all(500 <= len(face) <= 525 for face in faces)
+    assert json.loads((tmp_path / "dataset.json").read_text())["seconds"] == [20.0, 21.0]
 
 
 def test_the_layout_of_mars(tmp_path: Path):

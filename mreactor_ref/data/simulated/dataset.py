@@ -18,7 +18,7 @@ from mreactor_ref.data.simulated.faces import ShownFace
 from mreactor_ref.data.simulated.listener import STYLES, simulate_listener
 from mreactor_ref.data.simulated.recordings import WRITERS, recordings, write_react_list
 from mreactor_ref.data.simulated.sentences import SHELVES
-from mreactor_ref.data.simulated.speaker import Speaker, simulate_speaker
+from mreactor_ref.data.simulated.speaker import Speaker, Turns, simulate_speaker
 from mreactor_ref.data.simulated.speech import MIN_SECONDS
 from mreactor_ref.data.simulated.writing import write_array, write_wav, write_words
 from mreactor_ref.errors import UsageError
@@ -26,8 +26,8 @@ from mreactor_ref.errors import UsageError
 GENERATOR = "3"  # version; a change of the bytes is a new one
 SESSIONS = {"train": 480, "val": 60, "test": 60}
 LISTENERS = 5  # of each speaker
-MAX_SECONDS = 16.0  # of a clip; the least is MIN_SECONDS
 MIN_FPS, MAX_FPS = 10.0, 120.0
+SECONDS = (Turns.shortest, Turns.longest)
 ALIGNED, REACT = "mars", "react2024"
 LAYOUTS = (ALIGNED, *WRITERS)
 
@@ -44,6 +44,7 @@ def write_dataset(
     listeners: int = LISTENERS,
     progress: Callable[[int, int], None] | None = None,
     layout: str = ALIGNED,
+    seconds: tuple[float, float] = SECONDS,
 ) -> None:
     """Simulate dyads and write them in the layout of MARS (REACT 2025/2026), or another.
 
@@ -51,7 +52,7 @@ def write_dataset(
     <clip>.{wav,json,npy,npy}`. Listeners are silent: they have no audio and no words. `words`, an
     addition to MARS, holds segments with word times. `<root>/dataset.json`, written last, holds
     version, arguments and the style of each listener clip. The same arguments write the same
-    bytes; a session depends on the seed, its split and number, fps and listeners alone.
+    bytes; a session depends on the seed, its split and number, fps, seconds and listeners alone.
 
     Args:
         root: a new or empty folder.
@@ -64,12 +65,14 @@ def write_dataset(
         progress: called with the number of sessions written and their total.
         layout: "mars"; "mars-dyads", as MARS is: a listener has a speaker clip of its own, of the
             same name, lengths differ, and nothing has words; or "react2024".
+        seconds: the least and the most of a clip; at least 8, so that a sentence fits.
 
     Raises:
         UsageError: an argument that cannot be, a folder that is not empty or cannot be written.
     """
     root, sessions = Path(root), dict(SESSIONS if sessions is None else sessions)
-    _check(sessions, seed, fps, listeners)
+    turns = Turns(fps, *seconds)
+    _check(sessions, seed, turns, listeners)
     if layout not in LAYOUTS:
         raise UsageError(f"no layout {layout!r}", fix=f"one of: {', '.join(LAYOUTS)}")
     styles: dict[str, dict[str, dict[str, str]]] = {}
@@ -84,7 +87,7 @@ def write_dataset(
                 session = f"session-{number:04d}"
                 rng = np.random.default_rng((seed, zlib.crc32(split.encode()), number))
                 write = _write_session if layout == ALIGNED else _write_recordings(layout)
-                styles[split][session] = write(root / split, session, rng, split, fps, listeners)
+                styles[split][session] = write(root / split, session, rng, split, turns, listeners)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -100,6 +103,8 @@ def write_dataset(
         }
         if layout != ALIGNED:
             record["layout"] = layout
+        if seconds != SECONDS:
+            record["seconds"] = seconds
         (root / "dataset.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
@@ -109,7 +114,7 @@ def write_dataset(
         ) from error
 
 
-def _check(sessions: Mapping[str, int], seed: int, fps: float, listeners: int) -> None:
+def _check(sessions: Mapping[str, int], seed: int, turns: Turns, listeners: int) -> None:
     if not sessions:
         raise UsageError("no split has a session", fix="ask for one at least")
     if min(sessions.values()) < 1:
@@ -119,19 +124,23 @@ def _check(sessions: Mapping[str, int], seed: int, fps: float, listeners: int) -
             raise UsageError(f"the split {split!r} is not a name", None, "use letters and digits")
     if seed < 0:
         raise UsageError(f"the seed is {seed}, not 0 or more")
-    if not MIN_FPS <= fps <= MAX_FPS:
-        raise UsageError(f"fps is {fps:g}, not {MIN_FPS:g} to {MAX_FPS:g}")
+    if not MIN_FPS <= turns.fps <= MAX_FPS:
+        raise UsageError(f"fps is {turns.fps:g}, not {MIN_FPS:g} to {MAX_FPS:g}")
+    if not MIN_SECONDS <= turns.shortest <= turns.longest:
+        raise UsageError(
+            f"clips are of {turns.shortest:g} to {turns.longest:g} seconds",
+            fix=f"the least is {MIN_SECONDS:g}, and the most no less than the least",
+        )
     if not 1 <= listeners <= len(STYLES):
         raise UsageError(f"listeners is {listeners}, not 1 to {len(STYLES)}, the number of styles")
 
 
 def _write_session(
-    folder: Path, session: str, rng: np.random.Generator, split: str, fps: float, listeners: int
+    folder: Path, session: str, rng: np.random.Generator, split: str, turns: Turns, listeners: int
 ) -> dict[str, str]:
     """Simulate and write one session; returns the style of each listener clip."""
-    # a whole number of frames, so that sound and face are of one length
-    seconds = round(rng.uniform(MIN_SECONDS, MAX_SECONDS) * fps) / fps
-    speaker = simulate_speaker(rng, max(seconds, MIN_SECONDS), fps, HELD_OUT.get(split, SHARED))
+    shelves = HELD_OUT.get(split, SHARED)
+    speaker = simulate_speaker(rng, turns.seconds(rng), turns.fps, shelves)
     _write_speaker(folder, session, speaker)
     chosen = rng.permutation(list(STYLES))[:listeners].tolist()
     clips = {f"clip-{i}": style for i, style in enumerate(chosen)}
@@ -145,12 +154,12 @@ def _write_recordings(layout: str) -> Callable[..., dict[str, str]]:
     """A function as `_write_session`, of recordings in one of the challenges' layouts."""
 
     def write(
-        folder: Path, session: str, rng: np.random.Generator, split: str, fps: float, count: int
+        folder: Path, session: str, rng: np.random.Generator, split: str, turns: Turns, count: int
     ) -> dict[str, str]:
         shelves = HELD_OUT.get(split, SHARED)
         return {
             WRITERS[layout](folder, session, recording): recording.style
-            for recording in recordings(rng, count, fps, shelves)
+            for recording in recordings(rng, count, turns, shelves)
         }
 
     return write

@@ -15,12 +15,9 @@ import numpy as np
 
 from mreactor_ref.data.simulated.faces import ShownFace
 from mreactor_ref.data.simulated.listener import STYLES, simulate_listener
-from mreactor_ref.data.simulated.speaker import Speaker, simulate_speaker
-from mreactor_ref.data.simulated.speech import MIN_SECONDS
+from mreactor_ref.data.simulated.speaker import Speaker, Turns, simulate_speaker
 from mreactor_ref.data.simulated.writing import write_array, write_wav, write_words
 from mreactor_ref.signals import ATTRIBUTE_NAMES
-
-MAX_SECONDS = 16.0  # of a recording; the least is MIN_SECONDS
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Recording:
 
 
 def recordings(
-    rng: np.random.Generator, count: int, fps: float, shelves: Collection[int]
+    rng: np.random.Generator, count: int, turns: Turns, shelves: Collection[int]
 ) -> Iterator[Recording]:
     """The recordings of a session, each with a listener of another style.
 
@@ -48,8 +45,7 @@ def recordings(
     """
     styles = rng.permutation(list(STYLES))[:count].tolist()
     for number, style in enumerate(styles):
-        seconds = max(round(rng.uniform(MIN_SECONDS, MAX_SECONDS) * fps) / fps, MIN_SECONDS)
-        speaker = simulate_speaker(rng, seconds, fps, shelves)
+        speaker = simulate_speaker(rng, turns.seconds(rng), turns.fps, shelves)
         yield Recording(number, speaker, simulate_listener(rng, speaker, STYLES[style]), style)
 
 

@@ -9,11 +9,32 @@ import numpy as np
 
 from mreactor_ref.data.simulated.faces import ShownFace, drive_tracks, leaky, show, smooth_noise
 from mreactor_ref.data.simulated.sentences import SHELVES
-from mreactor_ref.data.simulated.speech import Spoken, Tracks, tracks, voice, write_script
+from mreactor_ref.data.simulated.speech import (
+    MIN_SECONDS,
+    Spoken,
+    Tracks,
+    tracks,
+    voice,
+    write_script,
+)
 from mreactor_ref.signals import Array
 
 FEELING_SECONDS = 0.35  # over which a feeling comes to a speaker's face, and goes
 SWAY = 0.03  # radians, of the head
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How long turns are: from `shortest` to `longest` seconds, in whole frames."""
+
+    fps: float = 25.0
+    shortest: float = MIN_SECONDS
+    longest: float = 16.0
+
+    def seconds(self, rng: np.random.Generator) -> float:
+        """The length of one: a whole number of frames, so that sound and face are of one length."""
+        drawn = rng.uniform(self.shortest, self.longest)
+        return max(round(drawn * self.fps) / self.fps, self.shortest)
 
 
 @dataclass(frozen=True)
