@@ -81,6 +81,10 @@ class _Run:
     inputs: Mapping[str, Tensor]
 
     @property
+    def can_be_recorded(self) -> bool:
+        return len(self.table.noisy_steps) * self.inputs[NOISY].nbytes <= MOST_NOISE_BYTES
+
+    @property
     def key(self) -> Key:
         """The run that a recording repeats; all other numbers lie in buffers."""
         shapes = tuple((name, tuple(x.shape)) for name, x in self.inputs.items())
@@ -144,8 +148,7 @@ class Sampler:
         step = {tensor.name: tensors[tensor.name] for tensor in self._specs[graph].inputs}
         run = _Run(graph, table, step)
         with torch.inference_mode():
-            noise_bytes = len(run.table.noisy_steps) * start.nbytes
-            if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
+            if self._stream is None or not run.can_be_recorded:
                 copy = start.clone(memory_format=torch.contiguous_format)
                 with self.clock.span():
                     return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
@@ -156,12 +159,16 @@ class Sampler:
     ) -> None:
         """Record at some sizes (symbol -> size), the largest first, so that they share its memory.
 
-        Where nothing is recorded it does nothing.
+        Where nothing is recorded it does nothing, and what is recorded already stays as it is.
         """
         if self._stream is None:
             return
-        spec, device = self._specs[step_graph(guidance)], self._engine.device
+        graph, device = step_graph(guidance), self._engine.device
+        spec = self._specs[graph]
         for size in sorted(sizes, key=lambda size: math.prod(size.values()), reverse=True):
+            unfilled = _Run(graph, table, _unfilled(spec, size, len(table)))
+            if not unfilled.can_be_recorded or unfilled.key in self._recorded:
+                continue
             inputs = {
                 tensor.name: torch.zeros(
                     tensor.shape(size), dtype=getattr(torch, tensor.dtype), device=device
@@ -246,3 +253,10 @@ class Sampler:
     def _keep(self, count: int) -> None:
         while len(self._recorded) > count:
             self._recorded.popitem(last=False)[1].release()
+
+
+def _unfilled(spec: GraphSpec, size: Mapping[str, int], steps: int) -> dict[str, Tensor]:
+    """The inputs of a run at some sizes, without memory."""
+    shapes = {tensor.name: tensor.shape(size) for tensor in spec.inputs}
+    shapes[MODULATION] = (steps, *shapes[MODULATION])
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
