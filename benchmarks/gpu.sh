@@ -111,7 +111,7 @@ call_3() {
 }
 
 call_4() {
-  part same_slots 80 "${TEST[@]}" -rs -k slot tests/gpu/test_engines.py
+  part same_slots 80 "${TEST[@]}" -rs -k "slot or recorded" tests/gpu/test_engines.py
   part clips 60 "${DATA[@]}" simulate --output "$work/data" --train 0 --val 0 --test "$CLIPS" --seed 0
   watch_gpu
   run_clips new 160 "$work/new"

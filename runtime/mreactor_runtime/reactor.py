@@ -33,6 +33,7 @@ from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.device_names import device_name
+from mreactor_runtime.encoding import Encoder
 from mreactor_runtime.engines.engine import Engine, SideBySide
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.noise_ahead import Draw, NoiseAhead
@@ -85,6 +86,8 @@ class Reactor:
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
         self.clock = self._sampler.clock
+        spec = self._specs[tensors.ENCODER]
+        self._encoder = Encoder(engine, spec, self._sampler.stream, self.clock)
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -182,7 +185,7 @@ class Reactor:
     def prepare(
         self, frames: Sequence[int], sampling: Sampling | None = None, **changes: Any
     ) -> None:
-        """Record the sampler for clips of some lengths, so that their first ones need not wait.
+        """Record encoder and sampler for some lengths, so that their first clips need not wait.
 
         The longest comes first, and the others share its memory. On a CPU it does nothing.
 
@@ -196,20 +199,19 @@ class Reactor:
         """
         sampling = changed(sampling or self.sampling, **changes)
         table, _ = self._table(sampling.solver)
+        lengths, samples = {bucket(count) for count in frames}, sampling.samples
         sizes = [
-            {
-                tensors.CLIPS: self._slots(sampling.samples, length),
-                tensors.REACTIONS: group.stop - group.start,
-                tensors.FRAMES: length,
-            }
-            for length in {bucket(count) for count in frames}
-            for group in self._groups(sampling.samples, length)
+            tensors.sizes(self._slots(samples, length), group.stop - group.start, length)
+            for length in lengths
+            for group in self._groups(samples, length)
         ]
+        self._encoder.prepare(tensors.sizes(1, samples, length) for length in lengths)
         self._sampler.prepare(sizes, table, sampling.solver.guidance_scale)
 
     def free_memory(self) -> None:
         """Give back what was kept for the next clip: recordings, and the device's cached memory."""
-        self._sampler.close()
+        for recorded in (self._encoder, self._sampler):
+            recorded.close()
         if self.engine.device.type == CUDA:
             torch.cuda.empty_cache()
 
@@ -230,9 +232,7 @@ class Reactor:
         codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
         inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
         inputs = {name: to_device(value, self.engine.device) for name, value in inputs.items()}
-        with self.clock.span():
-            encoded = self.engine.run(tensors.ENCODER, inputs)
-        return encoded | {tensors.MASK: inputs[tensors.MASK]}
+        return self._encoder.run(inputs) | {tensors.MASK: inputs[tensors.MASK]}
 
     def _draws(self, filled: Filled, sampling: Sampling) -> list[Draw]:
         """The noise that sampling some clips takes, in this order."""

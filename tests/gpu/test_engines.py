@@ -16,7 +16,7 @@ from mreactor_runtime.engines.names import TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.reactor import Reactor
-from mreactor_runtime.tensors import ENCODER
+from mreactor_runtime.tensors import ENCODER, example_inputs, graph_specs, sizes
 
 pytestmark = [
     pytest.mark.gpu,
@@ -66,6 +66,19 @@ def test_a_clip_of_mini_has_the_same_bytes_alone_and_in_any_slot():
     expected = bytes_of(clips)
     for first in range(1, len(clips)):
         assert bytes_of(clips[first:]) == {clip.id: expected[clip.id] for clip in clips[first:]}
+
+
+def test_a_recorded_encoder_has_the_bytes_of_the_encoder_as_it_is():
+    reactor = Reactor.open("mini", TORCH, device="cuda", source=TwoSubjects())
+    spec = graph_specs(reactor.config)[ENCODER]
+    for seed, frames in enumerate((256, 768, 256, 256)):
+        examples = example_inputs(spec, sizes(1, 3, frames), seed)
+        inputs = {name: x.to("cuda") for name, x in examples.items()}
+        found = reactor._encoder.run(inputs)
+        for name, value in reactor.engine.run(ENCODER, inputs).items():
+            assert torch.equal(found[name], value), name
+    assert reactor._encoder._recordings is not None
+    reactor.free_memory()
 
 
 def test_words_are_read_on_cuda_as_on_the_cpu():

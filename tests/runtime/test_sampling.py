@@ -241,5 +241,5 @@ def test_what_is_recorded(monkeypatch, place, name, recordable):
     monkeypatch.setattr(sampling, "CudaStream", lambda device: FakeStream())
     engine = ReferenceEngine()
     engine.name, engine.device = name, torch.device(place)
-    recorded = Sampler(engine, SPECS)._stream is not None
+    recorded = Sampler(engine, SPECS).stream is not None
     assert recorded == (recordable and place == "cuda")

@@ -151,7 +151,8 @@ def test_nobody_waits_for_the_device_between_the_slots(monkeypatch):
         del cuda.calls[:], cuda.waits[:]
         results = generate(on_device, several)
         assert cuda.waits == []
-        encoded, sampled = ["time", "time"], ["time", "replay", "time", "event"]
+        encoded = ["time", "replay", "time"]
+        sampled = [*encoded, "event"]
         assert cuda.calls == [*encoded * 5, *sampled * 2, *["waits for event"] * 2]
         for clip, together in zip(several, results, strict=True):
             [alone] = generate(on_device, [clip])
