@@ -53,23 +53,13 @@ def normal(seed: int, clip_id: str, reaction: int, step: int, frames: int, chann
     # A step owns 2^64 blocks, so no step's stream can reach the next one's.
     counter = np.array([0, step - INITIAL, 0, 0], np.uint64)
     philox = np.random.Philox(key=_key(seed, clip_id, reaction), counter=counter)
-    words = philox.random_raw(2 * pairs)
-    words >>= np.uint64(11)
-    # Contiguous, so that numpy takes the same code path for every length; and in place, since new
-    # memory for each line takes as long as a third of the arithmetic.
-    radius, angle = np.multiply(words.reshape(pairs, 2).T, 2.0**-53, order="C")
-    np.subtract(1, radius, out=radius)
-    np.log(radius, out=radius)
-    radius *= -2
-    np.sqrt(radius, out=radius)
-    angle *= 2 * np.pi
+    words = philox.random_raw(2 * pairs).reshape(pairs, 2) >> np.uint64(11)
+    # Contiguous, so that numpy takes the same code path for every length.
+    first, second = np.multiply(words.T, 2.0**-53, order="C")
+    radius, angle = np.sqrt(-2 * np.log(1 - first)), 2 * np.pi * second
     normals = np.empty((pairs, 2), np.float32)
-    part = np.cos(angle)
-    np.multiply(part, radius, out=part)
-    normals[:, 0] = part
-    np.sin(angle, out=angle)
-    np.multiply(angle, radius, out=angle)
-    normals[:, 1] = angle
+    normals[:, 0] = radius * np.cos(angle)
+    normals[:, 1] = radius * np.sin(angle)
     return normals.reshape(-1)[:count].reshape(frames, channels)
 
 
