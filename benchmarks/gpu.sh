@@ -6,9 +6,11 @@
 #   1  versions; tests of the kernels and of the fused sampler; a capture that fails, last and alone
 #   2  tests of the denoiser's kernels; attention by tile and by what it skips; whole clips and each
 #      kernel of one, by our kernels and by the compiler's
-#   3  ratios to eager fp32, without guidance and with it, with the default solver
-#   4  from files to files with a new compiler cache, with a used one, and with another new one in
-#      another process; how busy the GPU was meanwhile; whether all three gave the same bytes
+#   3  ratios to eager fp32, without guidance and with it, with the default solver; mini with 1, 2
+#      and 4 clips side by side
+#   4  from files to files cold (with a new compiler cache), warm (with a used one), and cold again in
+#      another process; how long each prepared, which is in no other figure; how busy the GPU was
+#      meanwhile; whether all three gave the same bytes, and a clip the same in any slot
 #
 # Each part has its own time limit, prints one line, and keeps a log in OUTPUT, where all JSON lies,
 # too: parts.jsonl has a line a part. A part that fails does not stop the next; the exit code is how
@@ -48,6 +50,8 @@ DATA=(python -c "$(command_of mreactor_ref.cli data)")
 INFER=(python -c "$(command_of mreactor_runtime.cli main)")
 VERSIONS=(python -c "$(command_of mreactor_runtime.env_cli main)" --json)
 SAME='test -s "$1" && cmp "$1" "$2" && wc -l "$1"' # some, and the same
+PREPARED='import json, sys; run = json.load(open(sys.argv[1])); print(
+  "  prepared in", run["stages"]["prepare"], "s; then the device was busy for", run["sampler_busy"])'
 TEST=(python -m pytest -q -p no:cacheprovider -m gpu)
 
 part() { # NAME SECONDS COMMAND...
@@ -95,15 +99,19 @@ call_2() {
 call_3() {
   local guidance
   for guidance in 1 2; do
-    TORCHINDUCTOR_CACHE_DIR=$COMPILED part "ratio_$guidance" 270 "${BENCH[@]}" throughput \
+    TORCHINDUCTOR_CACHE_DIR=$COMPILED part "ratio_$guidance" 250 "${BENCH[@]}" throughput \
       --random-weights "$CONFIG" --device "$DEVICE" --frames "$FRAMES" --samples "$SAMPLES" \
       --repeats "$REPEATS" --guidance-scale "$guidance" --output "$work/ratio_$guidance" \
       --compare peer=eager "engine=torch,dtype=$DTYPE"
     keep "ratio_$guidance/throughput.json" "ratio_$guidance.json"
   done
+  part slots 90 "${BENCH[@]}" kernels --config mini --device "$DEVICE" --dtype bf16 --kernels fused \
+    --samples "$SAMPLES" --repeats "$REPEATS" --frames $(((FRAMES + 63) / 64 * 64)) \
+    --slots 1 --slots 2 --slots 4 --output "$output/slots.json"
 }
 
 call_4() {
+  part same_slots 80 "${TEST[@]}" -rs -k "slot or recorded" tests/gpu/test_engines.py
   part clips 60 "${DATA[@]}" simulate --output "$work/data" --train 0 --val 0 --test "$CLIPS" --seed 0
   watch_gpu
   run_clips new 160 "$work/new"
@@ -119,6 +127,7 @@ run_clips() { # NAME SECONDS CACHE
   TORCHINDUCTOR_CACHE_DIR=$3 part "run_$1" "$2" "${INFER[@]}" --input "$work/data/test" \
     --output "$work/out_$1" --samples "$SAMPLES" --device "$DEVICE" --engine torch
   keep "out_$1/run.json" "run_$1.json"
+  [ -n "$PLAN" ] || python -c "$PREPARED" "$output/run_$1.json"
   [ -n "$PLAN" ] || (cd "$work/out_$1" && find . -name '*.npz' | sort | xargs -r sha256sum) \
     >"$output/hashes_$1.txt"
 }

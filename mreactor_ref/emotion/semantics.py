@@ -111,6 +111,20 @@ class Relatedness:
 
 
 @dataclass(frozen=True)
+class Directions:
+    """Subjects as an utterance is held against them: what no utterance changes.
+
+    Attributes:
+        units: (K, D), of length 1.
+        mean, deviation: (K,), of their cosines with the background.
+    """
+
+    units: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Basis:
     """An encoder's embeddings of the table and of the judged pairs: made once, kept in the cache.
 
@@ -128,11 +142,21 @@ class Basis:
         self, utterances: NDArray[np.float32], subjects: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """(U, K) centred cosine of an utterance with a subject, among those of the background."""
-        utterance_mean, subject_mean = self.background.mean(axis=0), self.table.mean(axis=0)
-        directions = _unit(subjects - subject_mean)
-        cosine = _unit(utterances - utterance_mean) @ directions.T  # (U, K)
-        others = _unit(self.background - utterance_mean) @ directions.T  # (N, K)
-        return (cosine - others.mean(axis=0)) / np.maximum(others.std(axis=0), 1e-12)
+        return self.standing_along(utterances, self.directions(subjects))
+
+    def directions(self, subjects: NDArray[np.float32]) -> Directions:
+        """Those of embeddings (K, D). For all subjects of the table it takes 20 ms."""
+        units = _unit(subjects - self.table.mean(axis=0))
+        others = _unit(self.background - self.background.mean(axis=0)) @ units.T  # (N, K)
+        return Directions(units, others.mean(axis=0), np.maximum(others.std(axis=0), 1e-12))
+
+    def standing_along(
+        self, utterances: NDArray[np.float32], directions: Directions
+    ) -> NDArray[np.float64]:
+        """`standing` with subjects whose directions are known."""
+        centred = utterances - self.background.mean(axis=0)
+        cosine = _unit(centred) @ directions.units.T  # (U, K)
+        return (cosine - directions.mean) / directions.deviation
 
 
 class Similarity:
@@ -152,14 +176,14 @@ class Similarity:
     def __init__(self, table: Sequence[str], encoder: str = DEFAULT_ENCODER):
         self.table, self.encoder = tuple(table), encoder
         self._loading = threading.Lock()
-        self._loaded: tuple[SentenceEncoders, Basis] | None = None
+        self._loaded: tuple[SentenceEncoders, Basis, Directions] | None = None
         self._of_thread = threading.local()  # .last: utterances and their embeddings
         if encoder != DEFAULT_ENCODER:
             self._load()
 
     def relate(self, utterances: Sequence[str], subjects: Sequence[str]) -> Relatedness:
         """Each subject to each utterance. Subjects of the table are not encoded again."""
-        encoder, basis = self._load()
+        encoder, basis, of_table = self._load()
         place = {name: i for i, name in enumerate(self.table)}
         new = [subject for subject in subjects if subject not in place]
         encoded = dict(zip(new, _encode_subjects(encoder, new), strict=True)) if new else {}
@@ -171,15 +195,18 @@ class Similarity:
             said = encoder(utterances)
             self._of_thread.last = tuple(utterances), said
         cosine = said.astype(np.float64) @ vectors.T.astype(np.float64)
-        return Relatedness(
-            cosine, probability(basis.standing(said, vectors)[..., None], basis.weights)
-        )
+        whole = tuple(subjects) == self.table
+        directions = of_table if whole else basis.directions(vectors)
+        standing = basis.standing_along(said, directions)
+        return Relatedness(cosine, probability(standing[..., None], basis.weights))
 
-    def _load(self) -> tuple[SentenceEncoders, Basis]:
+    def _load(self) -> tuple[SentenceEncoders, Basis, Directions]:
+        """The encoder, its basis, and the directions of the table."""
         with self._loading:
             if self._loaded is None:
                 encoder = SentenceEncoders(self.encoder)
-                self._loaded = encoder, _kept_basis(encoder, self.table)
+                basis = _kept_basis(encoder, self.table)
+                self._loaded = encoder, basis, basis.directions(basis.table)
             return self._loaded
 
 

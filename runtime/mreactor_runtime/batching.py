@@ -1,4 +1,4 @@
-"""Clip lengths to fixed shapes: buckets, groups of reactions. Indices only, no torch.
+"""Clip lengths to fixed shapes: buckets, groups of reactions, slots. Indices only, no torch.
 
 Work runs at the shapes of the clip's own length, never at those of its neighbours, so the bytes
 of a result do not depend on what else is in the run.
@@ -16,6 +16,12 @@ LONG_STEP = 512
 # What the attention scores of one group may take: (heads, T, T) float32 a reaction.
 SCORE_BYTES = 128 * 1024**2
 FLOAT_BYTES = 4
+
+# What fills a large GPU, an estimate that no GPU has confirmed yet: one usual clip of `base`. A
+# model of half its width has a quarter of the work in each frame, and room for four clips.
+FULL_WIDTH = 256
+FULL_FRAMES = 10 * 768  # of all reactions
+MOST_SLOTS = 4
 
 
 def bucket(frames: int) -> int:
@@ -35,6 +41,17 @@ def groups(samples: int, length: int, heads: int) -> list[slice]:
     """The reactions 0 to `samples` cut into groups that run at once; the last may be smaller."""
     size = reactions_at_once(length, heads)
     return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+
+def slots(samples: int, length: int, width: int) -> int:
+    """How many clips go through the sampler together on a GPU, from bucket and model alone.
+
+    Args: samples: reactions of a clip. length: of its bucket. width: of the model.
+    """
+    lighter = (FULL_WIDTH // width) ** 2
+    if lighter <= 1:
+        return 1
+    return max(1, min(MOST_SLOTS, lighter * FULL_FRAMES // (samples * length)))
 
 
 def by_bucket(frames: Sequence[int]) -> list[list[int]]:

@@ -4,7 +4,8 @@
     reactions = reactor.generate(clip, samples=10)
 
 A clip runs at its bucket's fixed shapes: encoder once a clip, modulations once a solver table,
-denoiser once a step with reactions as an axis. Noise comes from outside: engines agree to rounding.
+denoiser once a step with reactions as an axis, of a small model on a GPU for several clips in fixed
+slots. Noise comes from outside: engines agree to rounding.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ from mreactor_runtime import tensors
 from mreactor_runtime.batching import bucket, groups
 from mreactor_runtime.clip_tensors import encoder_inputs
 from mreactor_runtime.device_names import device_name
-from mreactor_runtime.engines.engine import Engine
+from mreactor_runtime.encoding import Encoder
+from mreactor_runtime.engines.engine import Engine, SideBySide
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.noise_ahead import Draw, NoiseAhead
 from mreactor_runtime.opening import ModelFacts, open_model
 from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
+from mreactor_runtime.slots import Encoded, Filled, fill
 from mreactor_runtime.transfer import HostCopy, to_device
 
 
@@ -83,6 +86,8 @@ class Reactor:
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
         self.clock = self._sampler.clock
+        spec = self._specs[tensors.ENCODER]
+        self._encoder = Encoder(engine, spec, self._sampler.stream, self.clock)
         self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
@@ -143,9 +148,9 @@ class Reactor:
     ) -> list[ClipReactions | ClipError]:
         """Reactions to several clips whose tensors are on the device together.
 
-        Each goes through the sampler alone, with its reactions as one batch: what fills a GPU are
-        reactions times frames, and a library may compute another batch in another order, so that
-        the bytes of a clip would depend on its neighbours.
+        Each goes through the sampler alone, with its reactions as one batch, or in one of a fixed
+        number of slots: a library may compute another batch in another order, so that the bytes of
+        a clip would depend on its neighbours.
 
         Args:
             priors: of each clip, as `assign` gives them for `samples` reactions.
@@ -158,27 +163,29 @@ class Reactor:
         """
         self._table(sampling.solver)
         results: dict[int, ClipReactions | ClipError] = {}
-        ready: list[_Ready] = []
+        ready: list[Encoded] = []
         for number, (clip, priors_of_clip) in enumerate(zip(clips, priors, strict=True)):
             try:
                 encoded = self.encode(clip, priors_of_clip, sampling)
             except ClipError as error:
                 results[number] = error
             else:
-                ready.append(_Ready(number, clip, priors_of_clip, encoded))
-        draws = [draw for one in ready for draw in self._draws(one, sampling)]
+                ready.append(Encoded(number, clip, priors_of_clip, encoded))
+        together = fill(ready, lambda length: self._slots(sampling.samples, length))
+        draws = [draw for filled in together for draw in self._draws(filled, sampling)]
         noise = NoiseAhead(draws, self._threads, self.engine.device)
         # All are sampled before the first is waited for; a GPU works on meanwhile.
-        sampled = [HostCopy(self._sample(one, sampling, noise)) for one in ready]
-        for one, reaction in zip(ready, sampled, strict=True):
-            made = Provenance.of(one.clip, sampling.seed, self.model.name, self.model.sha256)
-            results[one.number] = _in_natural_units(one, reaction.wait(), made)
+        sampled = [HostCopy(self._sample(filled, sampling, noise)) for filled in together]
+        for filled, reactions in zip(together, sampled, strict=True):
+            for one, x in zip(filled.clips, reactions.wait(), strict=True):
+                made = Provenance.of(one.clip, sampling.seed, self.model.name, self.model.sha256)
+                results[one.number] = _in_natural_units(one, x, made)
         return [results[number] for number in range(len(clips))]
 
     def prepare(
         self, frames: Sequence[int], sampling: Sampling | None = None, **changes: Any
     ) -> None:
-        """Record the sampler for clips of some lengths, so that their first ones need not wait.
+        """Record encoder and sampler for some lengths, so that their first clips need not wait.
 
         The longest comes first, and the others share its memory. On a CPU it does nothing.
 
@@ -192,16 +199,19 @@ class Reactor:
         """
         sampling = changed(sampling or self.sampling, **changes)
         table, _ = self._table(sampling.solver)
+        lengths, samples = {bucket(count) for count in frames}, sampling.samples
         sizes = [
-            {tensors.CLIPS: 1, tensors.REACTIONS: group.stop - group.start, tensors.FRAMES: length}
-            for length in {bucket(count) for count in frames}
-            for group in self._groups(sampling.samples, length)
+            tensors.sizes(self._slots(samples, length), group.stop - group.start, length)
+            for length in lengths
+            for group in self._groups(samples, length)
         ]
+        self._encoder.prepare(tensors.sizes(1, samples, length) for length in lengths)
         self._sampler.prepare(sizes, table, sampling.solver.guidance_scale)
 
     def free_memory(self) -> None:
         """Give back what was kept for the next clip: recordings, and the device's cached memory."""
-        self._sampler.close()
+        for recorded in (self._encoder, self._sampler):
+            recorded.close()
         if self.engine.device.type == CUDA:
             torch.cuda.empty_cache()
 
@@ -222,26 +232,30 @@ class Reactor:
         codes = draw_codes(sampling.seed, clip.id, range(sampling.samples), shares)
         inputs = encoder_inputs(clip, priors, length, sampling.smoothness, codes, spec, self.config)
         inputs = {name: to_device(value, self.engine.device) for name, value in inputs.items()}
-        with self.clock.span():
-            encoded = self.engine.run(tensors.ENCODER, inputs)
-        return encoded | {tensors.MASK: inputs[tensors.MASK]}
+        return self._encoder.run(inputs) | {tensors.MASK: inputs[tensors.MASK]}
 
-    def _draws(self, one: _Ready, sampling: Sampling) -> list[Draw]:
-        """The noise that sampling a clip takes, in this order."""
-        table, length = self._table(sampling.solver)[0], bucket(one.clip.frames)
+    def _draws(self, filled: Filled, sampling: Sampling) -> list[Draw]:
+        """The noise that sampling some clips takes, in this order."""
+        table, _ = self._table(sampling.solver)
         return [
-            Draw(sampling.seed, one.clip.id, range(group.start, group.stop), step, length)
-            for group in self._groups(sampling.samples, length)
+            draw
+            for group in self._groups(sampling.samples, filled.length)
             for step in (INITIAL, *table.noisy_steps)
+            for draw in filled.draws(sampling.seed, group, step)
         ]
 
-    def _sample(self, one: _Ready, sampling: Sampling, noise: NoiseAhead) -> Tensor:
-        """The reactions of a clip, (S, T of the bucket, 83), in natural units."""
+    def _sample(self, filled: Filled, sampling: Sampling, noise: NoiseAhead) -> Tensor:
+        """The reactions of some clips, (B, S, T of the bucket, 83), in natural units."""
         parts = [
-            self._group(one, group, sampling, noise)
-            for group in self._groups(sampling.samples, bucket(one.clip.frames))
+            self._group(filled, group, sampling, noise)
+            for group in self._groups(sampling.samples, filled.length)
         ]
-        return to_reaction(torch.cat(parts, dim=1)[0], self._mean, self._std)
+        reactions = torch.cat(parts, dim=1)[: len(filled.clips)]
+        return to_reaction(reactions, self._mean, self._std)
+
+    def _slots(self, samples: int, length: int) -> int:
+        """Clips of a bucket that go through the sampler together."""
+        return self.engine.slots(samples, length) if isinstance(self.engine, SideBySide) else 1
 
     def _groups(self, samples: int, length: int) -> list[slice]:
         """The reactions of a clip that go through the sampler together."""
@@ -249,34 +263,20 @@ class Reactor:
             return groups(samples, length, self.config.heads)
         return [slice(0, samples)]
 
-    def _group(self, one: _Ready, group: slice, sampling: Sampling, noise: NoiseAhead) -> Tensor:
-        """The standardised reactions of a group, (1, S of the group, T of the bucket, 83)."""
+    def _group(self, filled: Filled, group: slice, sampling: Sampling, noise: NoiseAhead) -> Tensor:
+        """The standardised reactions of a group, (slots, S of the group, T of the bucket, 83)."""
         table, modulation = self._table(sampling.solver)
-        inputs = {
-            spec.name: _reactions(one.encoded[spec.name], spec, group)
-            for spec in self._specs[tensors.DENOISER].inputs
-            if spec.name in one.encoded
-        }
-        length, numbers = inputs[tensors.MASK].shape[1], range(group.start, group.stop)
+        inputs = filled.inputs(self._specs[tensors.DENOISER], group)
 
         def take(step: int) -> Tensor:
-            return noise.take(Draw(sampling.seed, one.clip.id, numbers, step, length))
+            draws = filled.draws(sampling.seed, group, step)
+            return filled.join([noise.take(draw) for draw in draws])
 
         scale = sampling.solver.guidance_scale
         return self._sampler.run(inputs, take(INITIAL), table, modulation, scale, take)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A clip of a batch, its place there, and what the denoiser needs of it (B = 1)."""
-
-    number: int
-    clip: SpeakerClip
-    priors: Priors
-    encoded: dict[str, Tensor]
-
-
-def _in_natural_units(one: _Ready, x: Tensor, made: Provenance) -> ClipReactions | ClipError:
+def _in_natural_units(one: Encoded, x: Tensor, made: Provenance) -> ClipReactions | ClipError:
     """The result of a clip from its reactions (S, T of the bucket, 83), on the host."""
     reaction = x[:, : one.clip.frames]
     if not bool(reaction.isfinite().all()):
@@ -288,10 +288,3 @@ def _in_natural_units(one: _Ready, x: Tensor, made: Provenance) -> ClipReactions
         provenance=made,
         priors=one.priors,
     )
-
-
-def _reactions(x: Tensor, spec: tensors.TensorSpec, group: slice) -> Tensor:
-    """The part of a tensor that belongs to some reactions; all of it where it has no such axis."""
-    if tensors.REACTIONS not in spec.axes:
-        return x
-    return x.narrow(spec.axes.index(tensors.REACTIONS), group.start, group.stop - group.start)

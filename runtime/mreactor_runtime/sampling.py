@@ -9,7 +9,6 @@ Elsewhere the same loop runs as it is; ONNX Runtime's CUDA provider has a graph 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +24,9 @@ from mreactor_runtime.device_clock import DeviceClock
 from mreactor_runtime.engines.engine import Engine
 from mreactor_runtime.engines.names import CUDA, TENSORRT, TENSORRT_RTX, TORCH
 from mreactor_runtime.engines.reference import step_graph
-from mreactor_runtime.kernels.cuda_graph import CapturedFunction, CudaStream, Stream
+from mreactor_runtime.kernels.cuda_graph import CudaStream, Stream
 from mreactor_runtime.kernels.step import fused_step
+from mreactor_runtime.recordings import KEPT_GRAPHS, Recordings
 from mreactor_runtime.tensors import (
     CLEAN,
     DENOISER,
@@ -40,7 +40,6 @@ from mreactor_runtime.tensors import (
 # Engines whose launches can be recorded by their caller. A session of ONNX Runtime cannot.
 RECORDABLE = (TORCH, TENSORRT, TENSORRT_RTX)
 NOISE = "noise"  # the buffer of all steps' noise
-KEPT_GRAPHS = 16  # shapes and tables; each graph takes some tens of MiB of the device
 # Noise of all steps that is laid out on the device before a launch. A table with more, such as
 # 1000 steps of DDPM over a long clip, is not recorded, and draws its noise step by step.
 MOST_NOISE_BYTES = 2 * 1024**3
@@ -81,6 +80,10 @@ class _Run:
     inputs: Mapping[str, Tensor]
 
     @property
+    def can_be_recorded(self) -> bool:
+        return len(self.table.noisy_steps) * self.inputs[NOISY].nbytes <= MOST_NOISE_BYTES
+
+    @property
     def key(self) -> Key:
         """The run that a recording repeats; all other numbers lie in buffers."""
         shapes = tuple((name, tuple(x.shape)) for name, x in self.inputs.items())
@@ -98,6 +101,7 @@ class Sampler:
         kept: recordings at most; the one unused for longest is let go.
 
     Attributes:
+        stream: that it records on; None where nothing is recorded.
         clock: how long the device has worked; compiling and recording are not its work.
     """
 
@@ -110,11 +114,9 @@ class Sampler:
     ):
         if stream is None and engine.device.type == CUDA and engine.name in RECORDABLE:
             stream = CudaStream(engine.device)
-        self._engine, self._specs = engine, specs
-        self._stream, self._kept = stream, kept
+        self._engine, self._specs, self.stream = engine, specs, stream
+        self._recordings = None if stream is None else Recordings(stream, kept)
         self.clock = DeviceClock(engine.device)
-        self._buffers: dict[str, Tensor] = {}  # flat, at the largest shape so far
-        self._recorded: OrderedDict[Key, CapturedFunction] = OrderedDict()
 
     def run(
         self,
@@ -144,24 +146,27 @@ class Sampler:
         step = {tensor.name: tensors[tensor.name] for tensor in self._specs[graph].inputs}
         run = _Run(graph, table, step)
         with torch.inference_mode():
-            noise_bytes = len(run.table.noisy_steps) * start.nbytes
-            if self._stream is None or noise_bytes > MOST_NOISE_BYTES:
+            if self._recordings is None or not run.can_be_recorded:
                 copy = start.clone(memory_format=torch.contiguous_format)
                 with self.clock.span():
                     return self._loop(_Run(graph, table, step | {NOISY: copy}), noise)
-            return self._replay(run, noise, self._stream)
+            return self._replay(run, noise, self._recordings)
 
     def prepare(
         self, sizes: Iterable[Mapping[str, int]], table: SolverTable, guidance: float = 1.0
     ) -> None:
         """Record at some sizes (symbol -> size), the largest first, so that they share its memory.
 
-        Where nothing is recorded it does nothing.
+        Where nothing is recorded it does nothing, and what is recorded already stays as it is.
         """
-        if self._stream is None:
+        if self._recordings is None:
             return
-        spec, device = self._specs[step_graph(guidance)], self._engine.device
+        graph, device = step_graph(guidance), self._engine.device
+        spec = self._specs[graph]
         for size in sorted(sizes, key=lambda size: math.prod(size.values()), reverse=True):
+            unfilled = _Run(graph, table, _unfilled(spec, size, len(table)))
+            if not unfilled.can_be_recorded or unfilled.key in self._recordings:
+                continue
             inputs = {
                 tensor.name: torch.zeros(
                     tensor.shape(size), dtype=getattr(torch, tensor.dtype), device=device
@@ -175,8 +180,8 @@ class Sampler:
 
     def close(self) -> None:
         """Let go of all recordings, then of the buffers."""
-        self._keep(0)
-        self._buffers.clear()
+        if self._recordings is not None:
+            self._recordings.close()
 
     def _loop(self, run: _Run, noise: Noise | None) -> Tensor:
         """The one loop."""
@@ -203,28 +208,25 @@ class Sampler:
         step = partial(fused_step, guidance=guidance)
         return sample(told, inputs[NOISY], run.table, noise, step)
 
-    def _replay(self, run: _Run, noise: Noise | None, stream: Stream) -> Tensor:
+    def _replay(self, run: _Run, noise: Noise | None, recordings: Recordings) -> Tensor:
         """One launch over the static buffers; recorded first where it was not yet."""
-        static, noises = self._lay_out(run, noise)
-        recorded = self._recorded.get(run.key)
-        if recorded is None:
-            self._keep(self._kept - 1)
+        static, noises = self._lay_out(run, noise, recordings)
+        if run.key not in recordings:
             loop = partial(self._loop, static, noises.__getitem__ if noises else None)
-            recorded = self._recorded[run.key] = CapturedFunction(loop, stream)
+            recordings.record(run.key, loop)
             static.inputs[NOISY].copy_(run.inputs[NOISY])  # the first run has overwritten it
-        self._recorded.move_to_end(run.key)
         with self.clock.span():
-            recorded.replay()
+            recordings.replay(run.key)
         return static.inputs[NOISY].clone()
 
-    def _lay_out(self, run: _Run, noise: Noise | None) -> tuple[_Run, dict[int, Tensor]]:
+    def _lay_out(
+        self, run: _Run, noise: Noise | None, recordings: Recordings
+    ) -> tuple[_Run, dict[int, Tensor]]:
         """The same run in static buffers, and there the noise of each step that adds any."""
         if noise is None and run.table.noisy_steps:
             raise ValueError(f"scheduler {run.table.scheduler} adds noise, and none was given")
         start, count = run.inputs[NOISY], len(run.table.noisy_steps)
-        like = {**run.inputs, NOISE: start.expand(count, *start.shape)}
-        self._reserve(like)
-        static = {name: self._buffers[name][: x.numel()].view(x.shape) for name, x in like.items()}
+        static = recordings.place({**run.inputs, NOISE: start.expand(count, *start.shape)})
         for name, value in run.inputs.items():
             static[name].copy_(value)
         noises = dict(zip(run.table.noisy_steps, static.pop(NOISE), strict=True))
@@ -233,16 +235,9 @@ class Sampler:
                 buffer.copy_(noise(i))
         return _Run(run.graph, run.table, static), noises
 
-    def _reserve(self, like: Mapping[str, Tensor]) -> None:
-        """Buffers that hold tensors like these. A larger one ends what was recorded with others."""
-        for name, x in like.items():
-            buffer = self._buffers.get(name)
-            if buffer is not None and len(buffer) >= x.numel() and buffer.dtype == x.dtype:
-                continue
-            self._keep(0)
-            self._buffers.pop(name, None)
-            self._buffers[name] = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
 
-    def _keep(self, count: int) -> None:
-        while len(self._recorded) > count:
-            self._recorded.popitem(last=False)[1].release()
+def _unfilled(spec: GraphSpec, size: Mapping[str, int], steps: int) -> dict[str, Tensor]:
+    """The inputs of a run at some sizes, without memory."""
+    shapes = {tensor.name: tensor.shape(size) for tensor in spec.inputs}
+    shapes[MODULATION] = (steps, *shapes[MODULATION])
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}

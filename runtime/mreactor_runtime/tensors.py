@@ -168,6 +168,11 @@ def all_graph_specs(config: ModelConfig) -> dict[str, GraphSpec]:
     return graph_specs(config) | kernel_graph_specs(config)
 
 
+def sizes(clips: int, reactions: int, frames: int) -> dict[str, int]:
+    """Symbol -> size of what a clip or several have."""
+    return {CLIPS: clips, REACTIONS: reactions, FRAMES: frames}
+
+
 def example_inputs(
     spec: GraphSpec, sizes: Mapping[str, int], seed: int = 0
 ) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,19 @@ CPU = torch.device("cpu")
 def test_it_writes_attention_clips_and_kernels(tmp_path: Path):
     sizes = ["--config", "mini", "--frames", "16", "--samples", "1", "--steps", "2"]
     way = ["--device", "cpu", "--dtype", "bf16", "--repeats", "1"]
-    way += ["--kernels", "fused", "--kernels", "eager"]
+    way += ["--kernels", "fused", "--kernels", "eager", "--slots", "1", "--slots", "2"]
     output = tmp_path / "times.json"
     done = CliRunner().invoke(main, ["kernels", *sizes, *way, "--output", str(output)])
     assert done.exit_code == 0, done.output
     found = json.loads(output.read_text())
     assert [row["reactions"] for row in found["attention"]] == [1, 2]
-    clips = [(row["kernels"], row["guidance"]) for row in found["clips"]]
-    assert clips == [("fused", 1), ("fused", 2), ("eager", 1), ("eager", 2)]
+    clips = [(row["kernels"], row["slots"], row["guidance"]) for row in found["clips"]]
+    assert clips == list(product(("fused", "eager"), (1, 2), (1, 2)))
     for row in found["clips"]:
         assert row["milliseconds"] == pytest.approx(2 * row["milliseconds_a_step"])
-    for kernels, guidance in clips:
-        rows = found[f"{kernels} kernels at guidance {guidance:g}"]
+    for kernels, slots, guidance in clips:
+        of = "" if slots == 1 else ", 2 slots"
+        rows = found[f"{kernels} kernels at guidance {guidance:g}{of}"]
         names = [row["name"] for row in rows]
         assert "mreactor::decay_attention" in names
         spent = [row["microseconds"] for row in rows]

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-WAITS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
-
-
+WAITS = (
+    *(torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default),
+    *(torch.ops.aten.item.default, torch.ops.aten.is_nonzero.default),  # in inference mode
+)
 HANDLE = 7
 
 

@@ -1,5 +1,7 @@
 """The engines on a CUDA device against the reference on the CPU."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes.engines import TwoSubjects, speaker_clip
@@ -7,12 +9,14 @@ from fakes.models import random_batch, random_model, small_config
 
 from mreactor_export.parity.figures import compare
 from mreactor_export.parity.setup import BOUNDS
+from mreactor_ref.emotion.priors import assign
 from mreactor_ref.features.encoders import WordsEncoder
+from mreactor_runtime.engines.engine import SideBySide
 from mreactor_runtime.engines.names import TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_fused import TorchFusedEngine
 from mreactor_runtime.reactor import Reactor
-from mreactor_runtime.tensors import ENCODER
+from mreactor_runtime.tensors import ENCODER, example_inputs, graph_specs, sizes
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,6 +49,36 @@ def test_a_reaction_of_the_shipped_model_is_that_of_the_cpu(dtype: str):
     for name in ("attributes", "coefficients"):
         pair = [torch.from_numpy(getattr(one, name)) for one in (found, expected)]
         assert compare(*pair).relative < BOUNDS[dtype].trajectory, name
+
+
+def test_a_clip_of_mini_has_the_same_bytes_alone_and_in_any_slot():
+    reactor = Reactor.open("mini", TORCH, device="cuda", source=TwoSubjects(), dtype="bf16")
+    clips = [speaker_clip(170 + i, f"clip {i}", seed=i) for i in range(6)]
+    wanted = replace(reactor.sampling, samples=3)
+    assert isinstance(reactor.engine, SideBySide)
+    assert reactor.engine.slots(wanted.samples, 192) == 4
+
+    def bytes_of(several) -> dict[str, bytes]:
+        priors = [assign(clip.utterances, TwoSubjects(), 3, 0, clip.id) for clip in several]
+        results = reactor.generate_batch(several, priors, wanted)
+        return {one.clip_id: one.coefficients.tobytes() for one in results}
+
+    expected = bytes_of(clips)
+    for first in range(1, len(clips)):
+        assert bytes_of(clips[first:]) == {clip.id: expected[clip.id] for clip in clips[first:]}
+
+
+def test_a_recorded_encoder_has_the_bytes_of_the_encoder_as_it_is():
+    reactor = Reactor.open("mini", TORCH, device="cuda", source=TwoSubjects())
+    spec = graph_specs(reactor.config)[ENCODER]
+    for seed, frames in enumerate((256, 768, 256, 256)):
+        examples = example_inputs(spec, sizes(1, 3, frames), seed)
+        inputs = {name: x.to("cuda") for name, x in examples.items()}
+        found = reactor._encoder.run(inputs)
+        for name, value in reactor.engine.run(ENCODER, inputs).items():
+            assert torch.equal(found[name], value), name
+    assert reactor._encoder._recordings is not None
+    reactor.free_memory()
 
 
 def test_words_are_read_on_cuda_as_on_the_cpu():

@@ -227,6 +227,27 @@ def test_relate_does_not_depend_on_what_was_asked_before(folder):
     assert same(busy.relate(SAID, ["Loss", "Broken Leg", "Exam"]), first)
 
 
+def test_the_table_is_held_against_the_background_once_with_the_same_bytes(
+    folder, encoder, monkeypatch
+):
+    similarity, asked = Similarity(TABLE, folder), []
+    first = similarity.relate(SAID, TABLE)
+    directions = Basis.directions
+
+    def counted(self, subjects):
+        asked.append(len(subjects))
+        return directions(self, subjects)
+
+    monkeypatch.setattr(Basis, "directions", counted)
+    again = similarity.relate(SAID, TABLE)
+    assert asked == []
+    basis = make_basis(encoder, TABLE)
+    standing = basis.standing(encoder(SAID), basis.table)
+    assert same(again, first)
+    assert np.array_equal(again.score, probability(standing[..., None], basis.weights))
+    assert asked[-1] == len(TABLE)
+
+
 def test_subjects_of_the_table_are_not_encoded_again(folder, encoded):
     similarity = Similarity(TABLE, folder)
     similarity.relate(SAID, TABLE)

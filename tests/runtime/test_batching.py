@@ -1,6 +1,14 @@
 import pytest
 
-from mreactor_runtime.batching import SCORE_BYTES, bucket, groups, reactions_at_once
+from mreactor_ref.config import CONFIGS
+from mreactor_runtime.batching import (
+    MOST_SLOTS,
+    SCORE_BYTES,
+    bucket,
+    groups,
+    reactions_at_once,
+    slots,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +52,16 @@ def test_groups_are_all_reactions_once_in_order(samples, length):
     assert [i for group in found for i in range(samples)[group]] == list(range(samples))
     sizes = [group.stop - group.start for group in found]
     assert set(sizes[:-1]) <= {reactions_at_once(length, heads=4)}
+
+
+def test_slots_are_for_models_whose_clip_leaves_a_gpu_room():
+    def of(model: str, samples: int, length: int) -> int:
+        return slots(samples, length, CONFIGS[model].width)
+
+    lengths = {bucket(frames) for frames in range(1, 20_000)}
+    assert {of("base", samples, length) for samples in (1, 10) for length in lengths} == {1}
+    assert {length: of("mini", 10, length) for length in (64, 768, 1024, 1536, 2560, 5120)} == {
+        **{64: MOST_SLOTS, 768: MOST_SLOTS, 1024: 3, 1536: 2},
+        **{2560: 1, 5120: 1},
+    }
+    assert slots(10, 64, width=16) == MOST_SLOTS

@@ -190,6 +190,8 @@ def test_preparing_records_the_largest_first_and_once():
     assert stream.calls.count("capture") == 3
     assert "reset" not in stream.calls, "the largest came first, so the buffers never grew"
     del stream.calls[:]
+    sampler.prepare(sizes[1:], table, guidance=7.5)
+    assert stream.calls == [], "they are there"
     for frames in (5, 9, 7):
         clip = Clip(0, frames)
         assert torch.equal(clip.run(sampler, table, 3.0), clip.reference(table, 3.0))
@@ -208,7 +210,8 @@ def test_tables_with_too_much_noise_to_lay_out_run_as_they_are(monkeypatch):
     stream = FakeStream()
     sampler = Sampler(ReferenceEngine(), SPECS, stream=stream)
     assert torch.equal(clip.run(sampler, table, 2.0), clip.reference(table, 2.0))
-    assert stream.calls == []
+    sampler.prepare([{"B": 1, "S": 2, "T": 9}], table, guidance=2.0)
+    assert stream.calls == [], "nor prepared"
 
 
 def test_closing_releases_all_and_it_can_be_used_again():
@@ -238,5 +241,5 @@ def test_what_is_recorded(monkeypatch, place, name, recordable):
     monkeypatch.setattr(sampling, "CudaStream", lambda device: FakeStream())
     engine = ReferenceEngine()
     engine.name, engine.device = name, torch.device(place)
-    recorded = Sampler(engine, SPECS)._stream is not None
+    recorded = Sampler(engine, SPECS).stream is not None
     assert recorded == (recordable and place == "cuda")

@@ -83,7 +83,8 @@ def test_a_batch_is_queued_whole_before_the_first_clip_is_waited_for(cuda, solve
         del cuda.calls[:], cuda.waits[:]
         found = on_device.generate_batch(clips, priors, wanted)
     assert cuda.waits == []
-    encoded, sampled = ["time", "time"], ["time", "replay", "time", "event"]
+    encoded = ["time", "replay", "time"]
+    sampled = [*encoded, "event"]
     assert cuda.calls == [*encoded * 3, *sampled * 3, *["waits for event"] * 3]
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one.attributes, other.attributes)

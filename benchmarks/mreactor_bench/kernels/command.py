@@ -33,6 +33,14 @@ from mreactor_runtime.engines.names import BF16, CPU, CUDA, FP32
     help="What computes a step; one after the other.",
 )
 @click.option(
+    "--slots",
+    type=click.IntRange(1, 16),
+    multiple=True,
+    default=(1,),
+    show_default=True,
+    help="Clips side by side.",
+)
+@click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures as JSON."
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
@@ -45,6 +53,7 @@ def kernels_command(
     steps: int,
     repeats: int,
     kernels: tuple[str, ...],
+    slots: tuple[int, ...],
     output: Path | None,
     debug: bool,
 ) -> None:
@@ -53,6 +62,8 @@ def kernels_command(
     Guidance is 1, then 2. On a CPU the same is done with what runs there in place of the kernels.
     """
     with one_line_errors(debug):
+        from itertools import product
+
         from mreactor_bench.kernels.measure import (
             GUIDANCES,
             Clips,
@@ -69,13 +80,14 @@ def kernels_command(
         timing = Timing(place, repeats)
         table = Solver(steps=steps).table(sizes.train_steps)
         figures = {"attention": attention_times(sizes, frames, samples, timing), "clips": []}
-        for each in kernels:
-            clips = Clips(sizes, table, frames, samples, dtype, each, place)
+        for each, count in product(kernels, slots):
+            clips = Clips(sizes, table, frames, samples, dtype, each, place, count)
             figures["clips"] += [
                 {"kernels": each} | row for row in clip_times(clips, steps, timing)
             ]
             for guidance in GUIDANCES:
-                name = f"{each} kernels at guidance {guidance:g}"
+                of = f", {count} slots" if count > 1 else ""
+                name = f"{each} kernels at guidance {guidance:g}{of}"
                 figures[name] = kernel_profile(clips, guidance, place)
             clips.close()
         for name, rows in figures.items():

@@ -100,7 +100,7 @@ def _normal(clips: int, reactions: int, frames: int, heads: int, width: int, to:
 
 
 class Clips:
-    """The fused sampler over random weights and one random clip."""
+    """The fused sampler over random weights and random clips, `slots` of them side by side."""
 
     def __init__(
         self,
@@ -111,11 +111,13 @@ class Clips:
         dtype: str,
         kernels: str,
         device: torch.device,
+        slots: int = 1,
     ):
+        self.slots = slots
         specs = graph_specs(config)
         engine = TorchCudaEngine(random_model(config), dtype, kernels, device.type)
         self._sampler, self._table = Sampler(engine, specs), table
-        inputs = example_inputs(specs[CONDITIONAL], {"B": 1, "S": samples, "T": frames})
+        inputs = example_inputs(specs[CONDITIONAL], {"B": slots, "S": samples, "T": frames})
         self._inputs = {name: x.to(device) for name, x in inputs.items()}
         self._start, modulation = self._inputs.pop(NOISY), self._inputs.pop(MODULATION)
         self._modulation = modulation.expand(len(table), *modulation.shape)
@@ -125,18 +127,20 @@ class Clips:
         self._sampler.close()
 
     def run(self, guidance: float) -> Tensor:
-        """One clip; the first of a guidance compiles and records."""
+        """One run; the first of a guidance compiles and records."""
         given = self._inputs, self._start, self._table, self._modulation, guidance
         return self._sampler.run(*given, lambda step: self._start)
 
 
 def clip_times(clips: Clips, steps: int, timing: Timing) -> list[dict[str, Any]]:
-    """A whole clip, without and with guidance; on a GPU one launch of one graph."""
+    """Whole clips, without and with guidance, so much for each; on a GPU one launch of a graph."""
     rows: list[dict[str, Any]] = []
     for guidance in GUIDANCES:
-        milliseconds = timing.milliseconds(lambda guidance=guidance: clips.run(guidance))
+        of_all = timing.milliseconds(lambda guidance=guidance: clips.run(guidance))
+        milliseconds = of_all / clips.slots
         rows.append(
             {
+                "slots": clips.slots,
                 "guidance": guidance,
                 "milliseconds": milliseconds,
                 "milliseconds_a_step": milliseconds / steps,
@@ -146,7 +150,7 @@ def clip_times(clips: Clips, steps: int, timing: Timing) -> list[dict[str, Any]]
 
 
 def kernel_profile(clips: Clips, guidance: float, device: torch.device) -> list[dict[str, Any]]:
-    """What one clip runs, kernel by kernel, the longest first; operators on a CPU."""
+    """What one run takes, kernel by kernel, the longest first; operators on a CPU."""
     on_gpu = device.type == CUDA
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else ())]
     clips.run(guidance)

@@ -48,7 +48,8 @@ class Run:
     """One run over all clips.
 
     Attributes:
-        readers: threads that read. seconds: on the wall. busy: of them, the device's.
+        readers: threads that read. busy: of the seconds, the device's.
+        seconds: on the wall, without what preparing the device took, which is in `stages`.
         core_seconds: of all threads of this process. stages: seconds by stage, which overlap.
     """
 
@@ -88,7 +89,7 @@ def run_once(clips: Clips, seconds: float, readers: int, output: Path) -> Run:
     core_seconds = time.process_time() - before
     torch.set_num_threads(threads)
     busy = summary.device_seconds
-    return Run(readers, summary.done, summary.seconds, busy, core_seconds, summary.stages)
+    return Run(readers, summary.done, summary.working_seconds, busy, core_seconds, summary.stages)
 
 
 def _sampling(reactor: StandInReactor, clips: Clips) -> Sampling:

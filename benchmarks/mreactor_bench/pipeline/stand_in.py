@@ -7,7 +7,7 @@ The device works off its queue beside the host, as a GPU does; its encoder takes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,6 +91,11 @@ class StandIn(Sampler):
             noise(step)
         self._queued.append(self._device.submit(self._work))
         return start
+
+    def prepare(
+        self, sizes: Iterable[Mapping[str, int]], table: SolverTable, guidance: float = 1.0
+    ) -> None:
+        """There is nothing to record."""
 
     def _work(self) -> None:
         with self.clock.span():

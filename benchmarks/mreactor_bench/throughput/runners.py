@@ -15,7 +15,8 @@ from mreactor_bench.throughput.speakers import SEED, FixedPriors, make_batch, ra
 from mreactor_bench.throughput.weights import Weights
 from mreactor_ref.checkpoint import load_checkpoint
 from mreactor_ref.config import ModelConfig
-from mreactor_ref.errors import UsageError
+from mreactor_ref.emotion.priors import assign
+from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.model import MReactor, to_reaction
 from mreactor_ref.noise import INITIAL, reaction_noise
 from mreactor_ref.sampler import sample
@@ -23,7 +24,7 @@ from mreactor_ref.signals import REACTION, Array, SpeakerClip
 from mreactor_runtime.bundle import open_bundle
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import AUTO, TORCH
-from mreactor_runtime.reactor import Reactor
+from mreactor_runtime.reactor import ClipReactions, Reactor
 from mreactor_runtime.sampling_options import Sampling
 from mreactor_runtime.tensors import graph_specs
 
@@ -72,7 +73,15 @@ def _open_engine(weights: Weights, setting: Setting) -> Runner:
     sampling = Sampling(setting.samples, SEED, solver=setting.solver)
 
     def call() -> Array:
-        reactions = [opened.generate(clip, sampling) for clip in clips]
+        priors = [
+            assign(clip.utterances, opened.source, sampling.samples, SEED, clip.id)
+            for clip in clips
+        ]
+        reactions = list[ClipReactions]()
+        for one in opened.generate_batch(clips, priors, sampling):
+            if isinstance(one, ClipError):
+                raise one
+            reactions.append(one)
         attributes = np.stack([one.attributes for one in reactions])
         coefficients = np.stack([one.coefficients for one in reactions])
         return np.concatenate((attributes, coefficients), axis=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,19 @@ class Engine(Protocol):
 
     def run(self, graph: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The outputs of a graph. The inputs are not changed."""
+        ...
+
+
+@runtime_checkable
+class SideBySide(Protocol):
+    """An engine that computes a clip to the same bytes in any slot of a batch of one size, whatever
+    lies in the others."""
+
+    def slots(self, samples: int, length: int) -> int:
+        """Clips that go through a step together, from the bucket and the model alone.
+
+        Args: samples: reactions of a clip. length: of its bucket.
+        """
         ...
 
 

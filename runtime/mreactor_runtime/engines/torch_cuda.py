@@ -11,6 +11,7 @@ from torch import Tensor
 from mreactor_ref.denoiser import Context
 from mreactor_ref.errors import UsageError
 from mreactor_ref.model import MReactor
+from mreactor_runtime import batching
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import BF16, CUDA, FP16, FP32, TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine, context_of
@@ -56,7 +57,18 @@ class TorchCudaEngine(ReferenceEngine):
         self._fused = FusedDenoiser(model.denoiser, self._dtype) if self.kernels == FUSED else None
         is_compiled = self.kernels == COMPILED
         denoiser = self._fused or GpuDenoiser(model.denoiser, self._dtype, is_compiled)
+        self._width = model.config.width
         super().__init__(model, denoiser)
+
+    def slots(self, samples: int, length: int) -> int:
+        """Clips in a step, as `SideBySide` says: several of a small model, by the fused kernels.
+
+        A program of those has frames of one clip alone. The products of a library may cut a larger
+        batch into other sums, from one place in it to the next.
+        """
+        if self._fused is None or self.device.type != CUDA:
+            return 1
+        return batching.slots(samples, length, self._width)
 
     def steps(
         self, inputs: Mapping[str, Tensor], guided: bool

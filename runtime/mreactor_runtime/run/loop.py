@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.data.inputs import check_there
 from mreactor_ref.data.reading import Hear
-from mreactor_ref.errors import ClipError
+from mreactor_ref.errors import ClipError, MReactorError
 from mreactor_ref.stages import listening
 from mreactor_runtime.batching import by_bucket
 from mreactor_runtime.engines.names import CUDA
@@ -23,12 +24,13 @@ from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.pipeline import ReadAhead, Writer, windows
 from mreactor_runtime.run.reading import ClipReader, Explain, Read, Unread
 from mreactor_runtime.run.results import Results
-from mreactor_runtime.run.summary import DECODE, SAMPLE
+from mreactor_runtime.run.summary import DECODE, PREPARE, SAMPLE
 
 LEAST_WINDOW = 16  # clips that are put in order of their lengths
 WINDOW_FRAMES = 1024  # for each of these, which bounds the memory of long clips
 # Threads that read; the sampler needs little of the processor beside CUDA.
 READERS_BESIDE_CPU, READERS_BESIDE_CUDA = 1, 4
+USUAL_FRAMES = 750  # of a clip, 30 s
 
 
 class ClipLoop:
@@ -57,6 +59,7 @@ class ClipLoop:
         device = reactor.engine.device
         beside = READERS_BESIDE_CUDA if device.type == CUDA else READERS_BESIDE_CPU
         self._readers = readers or beside
+        self._compiled = False
         self._read = ClipReader(
             *(reactor.config, reactor.source, self.sampling, explain, options.overlap, device),
             *(options.reading, hear, self._reached),
@@ -88,6 +91,9 @@ class ClipLoop:
         worked = clock.seconds
         try:
             with self._reads(clips, most) as reads, Writer(self.options.overlap) as writer:
+                if not self._compiled:  # for all lengths, while the first clip is read
+                    self._prepare([USUAL_FRAMES])
+                    self._compiled = True
                 for window in windows(reads, _frames, most, most * WINDOW_FRAMES):
                     yield from self._window(window, writer)
             self.results.check()  # of what was written last
@@ -126,6 +132,7 @@ class ClipLoop:
                 yield
             else:
                 reads.append(read)
+        self._prepare([read.frames for read in reads])
         for numbers in by_bucket([read.frames for read in reads]):
             for sampled in self._batches.run([reads[number] for number in numbers]):
                 ledger.spent(SAMPLE, sampled.seconds)
@@ -133,6 +140,22 @@ class ClipLoop:
                 for read, result in sampled.results:
                     self._sampled(read, result, share, writer)
                     yield
+
+    def _prepare(self, frames: Sequence[int]) -> None:
+        """Make the device ready for clips of some lengths; it costs time once a bucket.
+
+        Raises: MReactorError: wrong for every clip. What else goes wrong will be the clips' own.
+        """
+        started = time.perf_counter()
+        try:
+            self.reactor.prepare(frames, self.sampling)
+        except MReactorError:
+            raise
+        except Exception as error:
+            text = f"could not be prepared: {type(error).__name__}: {error}"
+            self.results.ledger.say(f"clips of {max(frames)} frames and less {text}")
+            self.reactor.free_memory()
+        self.results.ledger.spent(PREPARE, time.perf_counter() - started)
 
     def _sampled(self, read: Read, result: Result, seconds: float, writer: Writer) -> None:
         """A clip comes from the sampler: its result goes to the writer."""

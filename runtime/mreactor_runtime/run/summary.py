@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-DECODE, SAMPLE, WRITE = STAGES = ("decode", "sample", "write")
+# To prepare is to compile and record for the lengths of the clips, before they are sampled.
+DECODE, PREPARE, SAMPLE, WRITE = STAGES = ("decode", "prepare", "sample", "write")
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,16 @@ class Summary:
     devices: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def working_seconds(self) -> float:
+        """Of `seconds` those that were not for preparing; of several processes by their mean."""
+        return self.seconds - self.stages[PREPARE] / max(1, len(self.devices))
+
+    @property
     def sampler_busy(self) -> float:
-        """The share of the time in which the device worked; of several processes the mean."""
+        """The share of that time in which the device worked; of several processes the mean."""
         if self.devices:
             return sum(device["sampler_busy"] for device in self.devices) / len(self.devices)
-        return self.device_seconds / self.seconds if self.seconds else 0.0
+        return self.device_seconds / self.working_seconds if self.working_seconds > 0 else 0.0
 
     @property
     def left(self) -> int:

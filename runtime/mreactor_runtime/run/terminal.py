@@ -90,7 +90,10 @@ def last_line(summary: Summary) -> str:
         parts.append(f"{len(summary.failed)} failed")
     if summary.left:
         parts.append(f"{summary.left} not tried")
-    rate = summary.reactions / summary.seconds if summary.seconds else 0.0
-    parts.append(f"{summary.reactions} reactions in {summary.seconds:.1f} s ({rate:.2f} a second)")
+    seconds, working = summary.seconds, summary.working_seconds
+    rate = summary.reactions / working if working > 0 else 0.0
+    prepared = f" after {seconds - working:.1f} s of preparing" if seconds - working >= 0.1 else ""
+    rate_text = f"{rate:.2f} a second{prepared}"
+    parts.append(f"{summary.reactions} reactions in {seconds:.1f} s ({rate_text})")
     parts += [f"{count} without {name}" for name, count in summary.missing.items()]
     return f"{', '.join(parts)}; results in {output}"
