@@ -43,6 +43,7 @@ def test_merged_shards_are_what_one_run_leaves(clips, tmp_path):
     run(clips, one)
     for index in (2, 3, 1):
         run(clips, out, f"{index}/3")
+    of_shards = [json.loads(path.read_text()) for path in out.glob("run-*.json")]
     result = merge(out)
     assert result.exit_code == 3  # as of one run: a clip has failed
     assert result.stdout == (
@@ -52,6 +53,12 @@ def test_merged_shards_are_what_one_run_leaves(clips, tmp_path):
     assert results_of(out) == results_of(one)
     assert untimed(out / "manifest.jsonl") == untimed(one / "manifest.jsonl")
     assert lines_of(out / "errors.jsonl") == lines_of(one / "errors.jsonl")
+    assert len(of_shards) == 3
+    worked = sum(shard["device_seconds"] for shard in of_shards)
+    merged = json.loads((out / "run.json").read_text())
+    working = merged["seconds"] - merged["stages"]["prepare"]
+    assert merged["device_seconds"] == pytest.approx(worked, abs=1e-3)
+    assert merged["sampler_busy"] == pytest.approx(worked / working, abs=1e-3)
     told = [json.loads((folder / "run.json").read_text()) for folder in (one, out)]
     for record in told:
         for changing in ("started", "seconds", "stages", "device_seconds", "sampler_busy", "notes"):

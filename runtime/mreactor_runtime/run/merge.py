@@ -26,7 +26,7 @@ from mreactor_runtime.run.shard import (
     shard_files,
     shard_of_file,
 )
-from mreactor_runtime.run.summary import SAMPLE, STAGES
+from mreactor_runtime.run.summary import PREPARE, STAGES
 
 MOST_PARTS = 1_000_000  # of a run that shards of several counts are seen as
 COUNTS = ("clips", "kept", "done", "failed", "reactions")
@@ -156,6 +156,8 @@ def _joined(records: Sequence[Record], clips: int, failed: int, finished: bool) 
         stage: round(sum(record.get("stages", {}).get(stage, 0.0) for record in records), 3)
         for stage in STAGES
     }
+    on_device = sum(record.get("device_seconds", 0.0) for record in records)
+    working = seconds - stages[PREPARE]
     missing: Counter[str] = Counter()
     for record in records:
         missing.update(record.get("missing", {}))
@@ -171,7 +173,8 @@ def _joined(records: Sequence[Record], clips: int, failed: int, finished: bool) 
         "stopped": any(record.get("stopped", False) for record in records),
         "seconds": round(seconds, 3),
         "stages": stages,
-        "sampler_busy": round(stages[SAMPLE] / seconds, 4) if seconds else 0.0,
+        "device_seconds": round(on_device, 3),
+        "sampler_busy": round(on_device / working, 4) if working > 0 else 0.0,
         "missing": dict(missing),
         "notes": list(dict.fromkeys(_notes(records))),
     }
