@@ -13,7 +13,7 @@ import pytest
 from fakes.jobs import Heard, files_in, lines_of, reactor, results_of, run_options, write_faces
 
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.run import staged
+from mreactor_runtime.run import stage
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.shard import Shard
 from mreactor_runtime.run.staged import run_staged
@@ -107,7 +107,7 @@ def test_nothing_stays_here_and_one_end_may_be_a_folder(clips, store, tmp_path, 
 
 def test_a_run_that_is_killed_has_uploaded_its_manifest_now_and_then(clips, store, monkeypatch):
     upload(clips, f"{store}/clips")
-    monkeypatch.setattr(staged, "RECORDS_SECONDS", 0.0)
+    monkeypatch.setattr(stage, "RECORDS_SECONDS", 0.0)
 
     class Stops(Heard):
         def finished(self, outcome):
@@ -115,7 +115,6 @@ def test_a_run_that_is_killed_has_uploaded_its_manifest_now_and_then(clips, stor
             if len(self.outcomes) == 3:
                 raise OSError("the cable is out")
 
-    monkeypatch.setattr(staged._Stage, "put_urls", lambda stage: None)
     with pytest.raises(OSError, match="cable"):
         run_staged([f"{store}/clips"], f"{store}/out", reactor(), OPTIONS, Stops())
     summary = run_staged([f"{store}/clips"], f"{store}/out", reactor(), OPTIONS)
