@@ -9,8 +9,8 @@ denoiser once a step with reactions as an axis. Noise comes from outside: engine
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from mreactor_runtime.opening import ModelFacts, open_model
 from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
+from mreactor_runtime.thread_pool import started_pool
 from mreactor_runtime.transfer import HostCopy, to_device
 
 
@@ -83,7 +84,7 @@ class Reactor:
         channels = model.reaction_mean, model.reaction_std
         self._mean, self._std = (to_device(channel, engine.device) for channel in channels)
         self.clock = self._sampler.clock
-        self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
+        self._threads = started_pool(os.cpu_count() or 1, "draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
     @classmethod
