@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def started_pool(
-    threads: int, name: str, initializer: Callable[..., None] | None = None, *args: object
+    threads: int, name: str, initializer: Callable[[], None] | None = None
 ) -> ThreadPoolExecutor:
     """A pool that starts no thread later.
 
@@ -16,9 +16,9 @@ def started_pool(
     thread waiting for work for ever, and Python waiting for the thread when it ends. So another
     thread starts them: a signal is raised in the main one.
 
-    Args: name, initializer, args: as of `ThreadPoolExecutor`.
+    Args: name, initializer: as of `ThreadPoolExecutor`.
     """
-    pool = ThreadPoolExecutor(threads, name, initializer, args)
+    pool = ThreadPoolExecutor(threads, name, initializer)
     all_started = threading.Event()
 
     def start() -> None:

@@ -57,7 +57,7 @@ def test_a_process_ends_that_is_interrupted_where_a_thread_starts(work):
 
 def test_all_threads_run_and_have_begun_as_asked():
     begun: list[str] = []
-    with started_pool(3, "works", begun.append, "so") as pool:
+    with started_pool(3, "works", lambda: begun.append("so")) as pool:
         assert begun == ["so"] * 3
         before = threading.active_count()
         assert [future.result() for future in [pool.submit(len, "ab") for _ in range(20)]] == [

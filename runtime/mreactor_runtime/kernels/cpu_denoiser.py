@@ -15,6 +15,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 import torch
@@ -109,7 +110,7 @@ class CpuDenoiser:
         each = self._threads // min(self._threads, len(tasks))
         if each not in self._pools:
             workers = self._threads // each
-            self._pools[each] = started_pool(workers, "mreactor", _use, each)
+            self._pools[each] = started_pool(workers, "mreactor", partial(_use, each))
         for done in [self._pools[each].submit(_inferring, task) for task in tasks]:
             done.result()
 
