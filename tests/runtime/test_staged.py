@@ -132,6 +132,17 @@ def test_shards_at_a_url_come_together(clips, store, tmp_path):
     assert files_in(download(f"{store}/out", tmp_path / "out")) == files_in(tmp_path / "one")
 
 
+def test_what_a_killed_run_left_half_written_goes(clips, tmp_path):
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    for name in ("deep/.b.npz.host-7.partial", ".manifest.jsonl.host-7.partial"):
+        (out / name).write_bytes(b"half")
+    others = out / ".other.npz.host-7.partial"  # of another shard, say
+    others.write_bytes(b"half")
+    run_staged([clips.as_uri()], out.as_uri(), reactor(), OPTIONS)
+    assert list(out.rglob(".*")) == [others]
+
+
 def test_a_store_that_is_not_there_is_one_clear_line(tmp_path):
     with pytest.raises(UsageError, match="cannot be reached"):
         Mirror("nonesuch://bucket/clips", tmp_path / "mirror")
