@@ -16,6 +16,7 @@ import safetensors
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_ref.files import in_place_of
+from mreactor_ref.json_text import parse_json
 
 if TYPE_CHECKING:  # finding and hashing a checkpoint must not wait for torch
     from mreactor_ref.model import MReactor
@@ -152,7 +153,7 @@ def load_checkpoint(path: Path) -> MReactor:
 def _config(metadata: Mapping[str, str], path: Path) -> ModelConfig:
     """The config in the metadata. Raises IntegrityError where it is missing or broken."""
     try:
-        values = json.loads(metadata["config"])
+        values = parse_json(metadata["config"])
         if not isinstance(values, dict):
             raise TypeError(f"{type(values).__name__}, not an object")
         for name, value in values.items():
@@ -164,7 +165,7 @@ def _config(metadata: Mapping[str, str], path: Path) -> ModelConfig:
         raise _broken_config(path, error) from None
     except KeyError:
         raise IntegrityError("its metadata has no config", path, TRAIN) from None
-    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise _broken_config(path, error) from None
 
 

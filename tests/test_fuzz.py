@@ -6,6 +6,7 @@ MREACTOR_FUZZ=100000 pytest tests/test_fuzz.py    # so many cases for each reade
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -124,10 +125,12 @@ JUDGED = b"utterance,subject,related,fitting\nwhat a day,day,yes,yes\nI see,rain
 def survives(
     path: Path, seeds: list[bytes], read: Callable[[Path], Any], cases: int = QUICK
 ) -> None:
-    """Read mutations of files. Nothing but an `MReactorError` may be raised."""
+    """Read so many mutations of files. Nothing but an `MReactorError` may be raised."""
     for seed in seeds:
         path.write_bytes(seed)
         read(path)  # or the seed is none
+
+    read_so_far = itertools.count()
 
     @settings(
         max_examples=cases,
@@ -140,10 +143,12 @@ def survives(
     def attack(mutation: tuple[int, list[Edit]]) -> None:
         seed, edits = mutation
         path.write_bytes(mutated(seeds[seed], edits))
+        next(read_so_far)
         with suppress(MReactorError):
             read(path)
 
     attack()
+    assert next(read_so_far) >= cases
 
 
 @pytest.mark.parametrize("suffix", WORDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from mreactor_ref.features.faces.npy import open_rows
 from mreactor_ref.features.faces.table import read_names
 from mreactor_ref.features.faces.tools import is_face
 from mreactor_ref.features.transcripts.text_file import MAX_BYTES
+from mreactor_ref.json_text import NotJSON, parse_json
 
 MOST_LOOKED = 5_000  # values of a json file
 # Every known form of a transcript has an object with one of each.
@@ -51,8 +51,8 @@ def is_transcript(path: Path) -> bool:
     try:
         if path.stat().st_size > MAX_BYTES:
             return True  # it is read as a clip, and refused there
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        data = parse_json(path.read_bytes())
+    except (OSError, NotJSON):
         return True  # also several documents one after the other
     left, queue = MOST_LOOKED, [data]
     while queue and left:

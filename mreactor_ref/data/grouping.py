@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -60,6 +60,21 @@ class ClipFiles:
         """All files that it is read from, each once."""
         paths = (self.sound, self.words, *self.faces, self.video)
         return tuple(dict.fromkeys(path for path in paths if path is not None))
+
+    def at(self, place: Callable[[Path], Path]) -> ClipFiles:
+        """The clip, each of its files at another place."""
+
+        def placed(path: Path | None) -> Path | None:
+            return None if path is None else place(path)
+
+        return replace(
+            self,
+            sound=placed(self.sound),
+            words=placed(self.words),
+            faces=tuple(map(place, self.faces)),
+            encoded=placed(self.encoded),
+            video=placed(self.video),
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:

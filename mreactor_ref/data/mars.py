@@ -12,7 +12,6 @@ those that were written before the word was: their record names a generator and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mreactor_ref.data.grouping import ClipFiles
 from mreactor_ref.data.layout import MARS_FOLDERS, MARS_SPEAKER
 from mreactor_ref.data.pairs import OTHER_ROLE, Pair, ReactionFiles, whole_reaction
 from mreactor_ref.errors import ClipError, UsageError
+from mreactor_ref.json_text import NotJSON, parse_json
 
 ATTRIBUTES_FOLDER, COEFFICIENTS_FOLDER = "facial-attributes", "coefficients"
 SOUND_FEATURES = ("audio-features", "audio2embeddings")  # of wav2vec 2.0; the first is taken
@@ -40,8 +40,8 @@ def tree_record(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = parse_json(path.read_bytes())
+    except (OSError, NotJSON) as error:
         raise UsageError(f"is no JSON that can be read: {error}", path, REMOVE) from None
     if not isinstance(record, dict):
         raise UsageError("is no JSON object", path, REMOVE)

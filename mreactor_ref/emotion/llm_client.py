@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from mreactor_ref.emotion.llm_prompt import PROMPT, SCHEMA, NoAnswer, read_subjects
 from mreactor_ref.errors import UsageError
+from mreactor_ref.json_text import NotJSON, parse_json
 
 if TYPE_CHECKING:
     import ssl
@@ -167,8 +168,8 @@ def _trusted() -> ssl.SSLContext:
 def _content(body: bytes) -> str:
     """The model's text out of the body of a chat completion. Raises: NoAnswer."""
     try:
-        completion = json.loads(body)
-    except (ValueError, RecursionError):
+        completion = parse_json(body)
+    except NotJSON:
         raise NoAnswer("a response that is not JSON") from None
     match completion:
         case {"choices": [{"message": {"refusal": str(refusal)}}, *_]} if refusal:

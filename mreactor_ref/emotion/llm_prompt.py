@@ -12,6 +12,7 @@ import unicodedata
 from hashlib import sha256
 
 from mreactor_ref.emotion.subjects import LONGEST_SUBJECT
+from mreactor_ref.json_text import NotJSON, parse_json
 
 MOST_SUBJECTS = 12  # of one answer
 MOST_WORDS = 5  # of a subject; the prompt says four, and models count badly
@@ -78,8 +79,8 @@ def read_subjects(answer: str | bytes) -> tuple[str, ...]:
     if len(answer) > LARGEST_ANSWER:
         raise NoAnswer("an oversized answer")
     try:
-        data = json.loads(answer)
-    except (ValueError, RecursionError):
+        data = parse_json(answer)
+    except NotJSON:
         raise NoAnswer("invalid JSON") from None
     match data:
         case {"subjects": [*found], **rest} if not rest:

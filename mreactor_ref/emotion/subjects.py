@@ -6,7 +6,6 @@ nothing that it says can become more than subjects of bounded length.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from mreactor_ref.emotion.lexicon_terms import Affect, Lexicon, tidy
 from mreactor_ref.emotion.priors import Prior
 from mreactor_ref.emotion.semantics import Similarity
 from mreactor_ref.errors import UsageError
+from mreactor_ref.json_text import NotJSON, parse_json
 
 MOST_PROPOSED = 24  # subjects of an utterance that go on to the filters
 LONGEST_SUBJECT = 48  # characters
@@ -144,11 +144,11 @@ def check_subjects(subjects: Sequence[str]) -> tuple[str, ...]:
 def _read_file(path: Path) -> tuple[dict[str, tuple[str, ...]], list[Prior]]:
     """Subjects by tidy utterance, and the priors that the file gives some of them."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_bytes())
     except OSError as error:
         fix = "a source of subjects is lexicon, llm or a JSON file"
         raise UsageError(f"cannot be read: {error.strerror}", path, fix) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
+    except NotJSON as error:
         raise UsageError(f"is not JSON: {error}", path) from error
     if not isinstance(content, dict) or not content:
         raise UsageError("is not as it should be", path, FORM)

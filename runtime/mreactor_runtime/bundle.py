@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from mreactor_ref.cache import cache_folder
 from mreactor_ref.config import ModelConfig
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_ref.files import sha256_of, shown_hash
+from mreactor_ref.json_text import parse_json
 from mreactor_ref.schedule import Solver
 from mreactor_ref.signals import REACTION
 from mreactor_runtime.folders import check_replaceable, write_folder
@@ -216,11 +216,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         sealed = is_sealed(content)
-        manifest = json.loads(content)
+        manifest = parse_json(content)
         schema = manifest["schema_version"]
     except BrokenSeal as error:
         raise IntegrityError(str(error), path, AGAIN) from None
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise IntegrityError(f"no manifest of a bundle: {error!r}", path, AGAIN) from None
     if schema != SCHEMA_VERSION:
         raise UsageError(f"its schema version is {schema}, not {SCHEMA_VERSION}", path, AGAIN)

@@ -196,10 +196,10 @@ def main(
     if devices is not None and device != AUTO:
         raise click.UsageError("--device and --devices: give one of them")
     at_urls = any(map(is_url, (output, *inputs)))
-    if at_urls and (ray is not None or devices is not None or dry_run or report):
+    if at_urls and (devices is not None or dry_run or report):
         raise click.UsageError(
-            "clips or results at a URL go with one process: share them out with --shard, and make "
-            "pages of a copy"
+            "clips or results at a URL go with one process, or with --ray: share them out with "
+            "--shard, and make pages of a copy"
         )
     if ray is not None and (devices is not None or threads is not None):
         raise click.UsageError("--ray has --ray-concurrency and --ray-num-cpus in their place")
@@ -264,13 +264,13 @@ def _run(
     from mreactor_runtime.run.on_ray.run import run_on_ray
     from mreactor_runtime.run.staged import run_staged
 
+    if ray is not None:
+        return run_on_ray(inputs, output, parts, ray, options, progress, device)
     if any(map(is_url, (output, *inputs))):
         reactor, extras, explain = parts(device, threads)
         return run_staged(inputs, output, reactor, options, progress, extras, explain)
     output = Path(output)
     check_writable(output)
-    if ray is not None:
-        return run_on_ray(inputs, output, parts, ray, options, progress, device)
     if devices is not None:
         names = [name.strip() for name in devices.split(",") if name.strip()]
         return run_on_devices(inputs, output, names, parts, options, progress, threads)

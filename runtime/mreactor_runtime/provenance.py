@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mreactor_ref.files import shown_hash
+from mreactor_ref.json_text import parse_json
 from mreactor_ref.signals import SpeakerClip
 
 T = TypeVar("T")
@@ -71,12 +72,7 @@ class Provenance:
 
         Raises: ValueError: it is something else.
         """
-        if len(text) > LONGEST:
-            raise ValueError(f"has {len(text)} letters")
-        try:
-            record = json.loads(text)
-        except RecursionError:
-            raise ValueError("is too deep") from None
+        record = parse_json(text, most=LONGEST)
         clip = _of(record, "clip", str)
         if clip is None:
             raise ValueError("no record of a clip's reactions")

@@ -10,8 +10,8 @@ slots. Noise comes from outside: engines agree to rounding.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from mreactor_runtime.provenance import Provenance
 from mreactor_runtime.sampling import Sampler
 from mreactor_runtime.sampling_options import Sampling, changed
 from mreactor_runtime.slots import Encoded, Filled, fill
+from mreactor_runtime.thread_pool import started_pool
 from mreactor_runtime.transfer import HostCopy, to_device
 
 
@@ -88,7 +89,7 @@ class Reactor:
         self.clock = self._sampler.clock
         spec = self._specs[tensors.ENCODER]
         self._encoder = Encoder(engine, spec, self._sampler.stream, self.clock)
-        self._threads = ThreadPoolExecutor(thread_name_prefix="draws noise")
+        self._threads = started_pool(os.cpu_count() or 1, "draws noise")
         self._tables: dict[Solver, tuple[SolverTable, Tensor]] = {}
 
     @classmethod

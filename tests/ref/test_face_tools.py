@@ -100,6 +100,13 @@ def test_py_feat_that_skipped_frames_or_saw_no_face(tmp_path):
     assert "of its 246 frames have no face: taken from their neighbours" in face.warnings[0]
 
 
+def test_an_expression_without_end_is_refused(tmp_path):
+    row = py_feat(0, 1.0)
+    row[PY_FEAT_NAMES.index("anger")] = "1e999"
+    with pytest.raises(ClipError, match="not finite, first in frame 1 "):
+        write(tmp_path / "a.csv", PY_FEAT_NAMES, [py_feat(0, 1.0), row])
+
+
 def test_several_faces_in_a_frame(tmp_path):
     rows = []
     for k, smile in enumerate(SMILE):

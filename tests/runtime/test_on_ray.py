@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.on_ray.options import RayOptions
 from mreactor_runtime.run.on_ray.pool import Pool, pool_of, ray_pool
 from mreactor_runtime.run.on_ray.run import run_on_ray
+from mreactor_runtime.run.staged import run_staged
 
 OPTIONS = run_options(samples=2, steps=1)
 TWO = RayOptions(concurrency=2)
@@ -136,6 +138,65 @@ def test_a_run_goes_on_over_workers_and_ends_with_their_error(tmp_path):
     with pytest.raises(IntegrityError, match=r"^model.bin: is damaged"):
         run_on_ray(clips, tmp_path / "other", refused, TWO, OPTIONS)
     assert files_in(tmp_path / "other") == set()
+
+
+@RAYS_OWN
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_over_urls_workers_that_are_killed_leave_what_one_process_leaves(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    write_faces(tmp_path / "clips", {f"{'deep/' * (i % 2)}{i:02}": 20 + 5 * i for i in range(24)})
+    (tmp_path / "clips" / "00bad.npy").write_bytes(b"no array")
+    (tmp_path / "marks").mkdir()
+    clips, one, two = ((tmp_path / name).as_uri() for name in ("clips", "one", "two"))
+    scratch = set(Path("/tmp").glob("mreactor-*"))
+    run_staged([clips], one, reactor(), OPTIONS)
+    killer = Killer(tmp_path / "marks", 2)
+    killer.start()
+    try:
+        opens = partial(open_marked, tmp_path / "marks", 0.3)
+        summary = run_on_ray([clips], two, opens, TWO, OPTIONS)
+    finally:
+        killer.ended.set()
+        killer.join()
+    assert killer.killed >= 1
+    assert (summary.output, summary.done, list(summary.failed)) == (two, 24, ["00bad"])
+    assert results_of(tmp_path / "two") == results_of(tmp_path / "one")
+    assert files_in(tmp_path / "two") == files_in(tmp_path / "one")
+    for name in ("manifest.jsonl", "errors.jsonl"):
+        assert untimed(tmp_path / "two" / name) == untimed(tmp_path / "one" / name)
+    assert lines_of(tmp_path / "two" / "errors.jsonl")[0]["path"] == f"{clips}/00bad.npy"
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert set(Path("/tmp").glob("mreactor-*")) <= scratch
+
+
+@RAYS_OWN
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_over_urls_a_run_goes_on_and_replaces_older_results(tmp_path):
+    write_faces(tmp_path / "clips", {"a": 40, "b": 50, "c": 60})
+    clips, out = (tmp_path / "clips").as_uri(), (tmp_path / "out").as_uri()
+    run_staged([clips], out, reactor(), OPTIONS)
+    write_faces(tmp_path / "clips", {"b": 70, "d": 30})
+    (tmp_path / "clips" / "c.npy").write_bytes(b"no array")
+    opens = partial(open_marked, tmp_path, 0)
+    summary = run_on_ray([clips], out, opens, TWO, OPTIONS)
+    assert (summary.kept, summary.done, list(summary.failed)) == (1, 2, ["c"])
+    assert results_of(tmp_path / "out").keys() == {"a.npz", "b.npz", "d.npz"}
+    run_job(tmp_path / "clips", tmp_path / "here", reactor(), OPTIONS)
+    assert results_of(tmp_path / "out") == results_of(tmp_path / "here")
+    assert run_staged([clips], out, reactor(), OPTIONS).kept == 3
+    run_on_ray([clips], tmp_path / "folder", opens, TWO, OPTIONS)
+    run_on_ray(tmp_path / "clips", (tmp_path / "store").as_uri(), opens, TWO, OPTIONS)
+    for name in ("folder", "store"):
+        assert results_of(tmp_path / name) == results_of(tmp_path / "here")
+
+
+def test_a_store_of_one_process_is_refused(tmp_path):
+    for clips, out in (("memory://clips", tmp_path / "out"), (tmp_path, "memory://out")):
+        with pytest.raises(UsageError, match="workers of a cluster do not see it"):
+            run_on_ray(clips, out, refused, TWO, OPTIONS)
 
 
 def refused(device: str, threads: int | None):

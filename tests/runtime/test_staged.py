@@ -13,7 +13,7 @@ import pytest
 from fakes.jobs import Heard, files_in, lines_of, reactor, results_of, run_options, write_faces
 
 from mreactor_ref.errors import UsageError
-from mreactor_runtime.run import staged
+from mreactor_runtime.run import stage
 from mreactor_runtime.run.job import run_job
 from mreactor_runtime.run.shard import Shard
 from mreactor_runtime.run.staged import run_staged
@@ -107,7 +107,7 @@ def test_nothing_stays_here_and_one_end_may_be_a_folder(clips, store, tmp_path, 
 
 def test_a_run_that_is_killed_has_uploaded_its_manifest_now_and_then(clips, store, monkeypatch):
     upload(clips, f"{store}/clips")
-    monkeypatch.setattr(staged, "RECORDS_SECONDS", 0.0)
+    monkeypatch.setattr(stage, "RECORDS_SECONDS", 0.0)
 
     class Stops(Heard):
         def finished(self, outcome):
@@ -115,7 +115,6 @@ def test_a_run_that_is_killed_has_uploaded_its_manifest_now_and_then(clips, stor
             if len(self.outcomes) == 3:
                 raise OSError("the cable is out")
 
-    monkeypatch.setattr(staged._Stage, "put_urls", lambda stage: None)
     with pytest.raises(OSError, match="cable"):
         run_staged([f"{store}/clips"], f"{store}/out", reactor(), OPTIONS, Stops())
     summary = run_staged([f"{store}/clips"], f"{store}/out", reactor(), OPTIONS)
@@ -131,6 +130,17 @@ def test_shards_at_a_url_come_together(clips, store, tmp_path):
     assert run_staged([f"{store}/clips"], f"{store}/out", reactor(), OPTIONS).kept == 3
     run_job(clips, tmp_path / "one", reactor(), OPTIONS)
     assert files_in(download(f"{store}/out", tmp_path / "out")) == files_in(tmp_path / "one")
+
+
+def test_what_a_killed_run_left_half_written_goes(clips, tmp_path):
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    for name in ("deep/.b.npz.host-7.partial", ".manifest.jsonl.host-7.partial"):
+        (out / name).write_bytes(b"half")
+    others = out / ".other.npz.host-7.partial"  # of another shard, say
+    others.write_bytes(b"half")
+    run_staged([clips.as_uri()], out.as_uri(), reactor(), OPTIONS)
+    assert list(out.rglob(".*")) == [others]
 
 
 def test_a_store_that_is_not_there_is_one_clear_line(tmp_path):

@@ -216,7 +216,10 @@ def _of_measures(table: Table) -> Array:
 
 
 def _expressions(table: Table) -> NDArray[np.float32] | None:
-    """(T', 8) probabilities that sum to 1, or None where the table tells no expression."""
+    """(T', 8) probabilities that sum to 1, or None where the table tells no expression.
+
+    An empty cell is 0. Rows with a number without end are NaN.
+    """
     if EXPRESSION_INDEX in table.columns and EXPRESSION_TEXT not in table.texts:
         places = np.clip(np.rint(table.columns[EXPRESSION_INDEX]), 0, len(EXPRESSIONS) - 1)
         return np.eye(len(EXPRESSIONS), dtype=np.float32)[places.astype(np.intp)]
@@ -228,9 +231,9 @@ def _expressions(table: Table) -> NDArray[np.float32] | None:
     for i, expression in enumerate(EXPRESSIONS):
         for name in expression_columns(expression):
             if name in table.columns:
-                values[:, i] = np.nan_to_num(table.columns[name])
+                values[:, i] = np.nan_to_num(table.columns[name], posinf=np.nan, neginf=np.nan)
     total = values.sum(axis=1, keepdims=True)
     if not total.any():
         return None
     neutral = rest_attributes(table.rows)[:, EXPRESSION_SLICE]
-    return np.where(total > 0, values / np.where(total > 0, total, 1), neutral)
+    return np.where(total <= 0, neutral, values / np.where(total > 0, total, 1))

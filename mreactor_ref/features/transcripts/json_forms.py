@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from mreactor_ref.features.transcripts import services, whisper
 from mreactor_ref.features.transcripts.word import Parsed, Unreadable
+from mreactor_ref.json_text import NotJSON, parse_documents
 
 EXAMPLE = '[{"word": "hello", "start": 0.1, "end": 0.4}, ...]'
 
@@ -44,15 +44,9 @@ def parse_json(text: str) -> Parsed:
 
 def _load(text: str) -> Any:
     """A json document, or several one after the other as a list."""
-    decoder, documents, at = json.JSONDecoder(), list[Any](), 0
-    text = text.strip()
     try:
-        while at < len(text):
-            document, at = decoder.raw_decode(text, at)
-            documents.append(document)
-            while at < len(text) and text[at] in " \t\r\n,":
-                at += 1
-    except (ValueError, RecursionError) as error:
+        documents = parse_documents(text)
+    except NotJSON as error:
         raise Unreadable(f"is not JSON: {error}", "transcribe it again") from error
     return documents[0] if len(documents) == 1 else documents
 

@@ -15,6 +15,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 import torch
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from mreactor_ref.attention import CrossAttention, SelfAttention
 from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
+from mreactor_runtime.thread_pool import started_pool
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
 TOKENS = 1024  # of a share, where its reactions are short: fewer are not worth their calls
@@ -108,7 +110,7 @@ class CpuDenoiser:
         each = self._threads // min(self._threads, len(tasks))
         if each not in self._pools:
             workers = self._threads // each
-            self._pools[each] = ThreadPoolExecutor(workers, "mreactor", _use, (each,))
+            self._pools[each] = started_pool(workers, "mreactor", partial(_use, each))
         for done in [self._pools[each].submit(_inferring, task) for task in tasks]:
             done.result()
 

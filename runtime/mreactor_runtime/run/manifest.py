@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.files import open_whole
+from mreactor_ref.json_text import NotJSON, parse_json
 
 DONE, FAILED = "done", "failed"
 
@@ -107,8 +108,8 @@ def _lines(path: Path) -> Iterator[tuple[Place, Line]]:
         start = 0
         for raw in file:
             try:
-                line = json.loads(raw)
-            except (ValueError, RecursionError):  # torn, or not ours
+                line = parse_json(raw)
+            except NotJSON:  # torn, or not ours
                 line = None
             if isinstance(line, dict) and isinstance(line.get("id"), str):
                 yield Place(path, start, len(raw)), line

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mreactor_ref.files import write_whole
+from mreactor_ref.json_text import NotJSON, parse_json
 from mreactor_ref.signals import Reactions
 from mreactor_runtime.provenance import Provenance
 
@@ -44,7 +45,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """An object from a file; None where there is none, or it is damaged."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = parse_json(path.read_bytes())
+    except (OSError, NotJSON):
         return None
     return value if isinstance(value, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import wave
@@ -19,6 +18,7 @@ from mreactor_ref.errors import ClipError, UsageError
 from mreactor_ref.features.sound import read_sound
 from mreactor_ref.features.words import read_words
 from mreactor_ref.files import in_place_of
+from mreactor_ref.json_text import parse_json
 from mreactor_ref.signals import SAMPLE_RATE
 from mreactor_runtime.forms import beside
 from mreactor_runtime.run.extras import PRIORS
@@ -131,7 +131,7 @@ def _explained(path: Path) -> list[dict[str, Any]]:
     try:
         return [
             {"words": [[float(row["start"]), float(row["end"]), str(row["utterance"])]]}
-            for row in json.loads(path.read_bytes())
+            for row in parse_json(path.read_bytes())
         ]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return []

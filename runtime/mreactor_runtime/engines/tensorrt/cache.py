@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from filelock import FileLock
 from mreactor_ref.cache import cache_folder
 from mreactor_ref.errors import IntegrityError, UsageError
 from mreactor_ref.files import shown_hash, unwritable, write_whole
+from mreactor_ref.json_text import parse_json
 from mreactor_runtime.engines.tensorrt.build import (
     Plan,
     build_plan,
@@ -226,11 +226,11 @@ def _read_manifest(path: Path) -> _Manifest:
         content = path.read_bytes()
         if not is_sealed(content):
             raise ValueError("it does not begin with its own SHA-256")
-        told = json.loads(content)
+        told = parse_json(content)
         if told["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"its schema version is {told['schema_version']}")
         return _Manifest(PlanKey(**told["key"]), told["plan_sha256"])
     except OSError as error:
         raise IntegrityError(f"cannot be read: {error.strerror}", path, BUILD_AGAIN) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"does not describe a plan: {error}", path, BUILD_AGAIN) from None

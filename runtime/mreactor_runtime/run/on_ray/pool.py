@@ -8,21 +8,24 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mreactor_ref.errors import UsageError
 from mreactor_runtime.engines.names import AUTO, CPU, CUDA
 from mreactor_runtime.run.events import Event
+from mreactor_runtime.run.ferry import Parcel
 from mreactor_runtime.run.on_ray.options import LOCAL, RayOptions
 from mreactor_runtime.run.on_ray.tries import Tries
-from mreactor_runtime.run.on_ray.worker import Clips, RayTask, RayWorker, plan_there
+from mreactor_runtime.run.on_ray.worker import RayTask, RayWorker, plan_there
 from mreactor_runtime.run.plan import Plan
 from mreactor_runtime.run.worker import variables
 
 CPUS_A_WORKER = 4  # where it is left to us
+EVERYWHERE_SECONDS = 60.0  # that a machine has to answer, when the run has ended
 # Ray counts its users unless told not to; its own logs are in its folder of the session.
 QUIET_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
@@ -56,7 +59,21 @@ class Pool:
             raise plan
         return plan
 
-    def events(self, task: RayTask, plan: Plan, chunks: Sequence[Clips]) -> Generator[Event]:
+    def everywhere(self, do: Callable[[Path], None], path: Path) -> None:
+        """Do something on each machine of the cluster that answers in time."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        one = ray.remote(num_cpus=0, max_retries=0)(do)
+        told = [
+            one.options(scheduling_strategy=On(node, soft=False)).remote(path) for node in nodes
+        ]
+        ray.wait(told, num_returns=len(told), timeout=EVERYWHERE_SECONDS)
+
+    def events(
+        self, task: RayTask, plan: Plan, chunks: Sequence[Sequence[Parcel]]
+    ) -> Generator[Event]:
         """What the workers say, as it comes, while they do all clips.
 
         Where a worker dies, its chunk is left out but for what was said of it, unless it is of one
@@ -65,7 +82,7 @@ class Pool:
         import ray
         import ray.data
 
-        rows = [{"clips": pickle.dumps(clips)} for clips in chunks]
+        rows = [{"clips": pickle.dumps(parcels)} for parcels in chunks]
         tries = ray.remote(num_cpus=0)(Tries).remote()
         events = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             RayWorker,

@@ -17,28 +17,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
-from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.data.inputs import Inputs, listed
+from mreactor_ref.errors import UsageError
 from mreactor_ref.files import check_writable
 from mreactor_runtime.engines.names import AUTO, CUDA
 from mreactor_runtime.run.events import ENDED, FINISHED, RAISED, Joined
-from mreactor_runtime.run.job import Job, do_job
+from mreactor_runtime.run.ferry import packed
+from mreactor_runtime.run.job import Job
 from mreactor_runtime.run.lock import only_run
+from mreactor_runtime.run.on_ray.copies import drop_folders
 from mreactor_runtime.run.on_ray.options import RayOptions
+from mreactor_runtime.run.on_ray.outbox import DONE
 from mreactor_runtime.run.on_ray.pool import Pool, ray_pool
-from mreactor_runtime.run.on_ray.worker import DONE, Clips, RayTask
+from mreactor_runtime.run.on_ray.worker import RayTask
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.results import TooManyFailed
 from mreactor_runtime.run.shard import WHOLE
+from mreactor_runtime.run.stage import staged
+from mreactor_runtime.run.stores import Mirrors, is_of_one_process
 from mreactor_runtime.run.summary import Progress, Silent, Summary
 from mreactor_runtime.run.worker import OpenRun
 
 CHUNKS_A_WORKER = 4  # at least, so that all end at about the same time
+Clips = Sequence[ClipFiles | BadClip]
 LARGEST_CHUNK = {False: 16, True: 64}  # clips that are done again with a worker; on CUDA or not
 
 
 def run_on_ray(
     input: Inputs,
-    output: Path,
+    output: str | Path,
     open_run: OpenRun,
     ray: RayOptions,
     options: Options | None = None,
@@ -48,24 +55,36 @@ def run_on_ray(
     """`run_job` by the workers of a Ray cluster.
 
     Args:
-        input, output: in folders that all machines have under the same names.
+        input, output: in folders that all machines have under the same names, or at URLs.
         open_run: as of `run_on_devices`; called on each machine.
         device: of the workers; AUTO is CUDA where the cluster has GPUs.
     Raises:
         UsageError: as `run_job`; or Ray is not there, or its machines make different bytes.
         KeyboardInterrupt: what workers had done is kept; clips that they were at are dropped.
     """
-    output, options = Path(output), options or Options()
-    found = find_clips(input)
-    check_writable(output)
-    with only_run(output, options.shard or WHOLE), ray_pool(ray, device, options.debug) as pool:
-        task = RayTask(
-            *(Path(os.getcwd()), input, found.folders, output, replace(options, max_errors=None)),
-            *(open_run, pool.device, pool.threads),
-        )
-        plan = pool.plan(task)
-        job = Job(found, output, plan, options, progress or Silent(), OnRay(pool, task))
-        return do_job(job)
+    options, inputs = options or Options(), listed(input)
+    for place in filter(is_of_one_process, (*inputs, output)):
+        raise UsageError("is in one process: the workers of a cluster do not see it", place)
+    with staged(inputs, output, progress or Silent()) as stage:
+        mirrors = stage.mirrors
+        clips = find_clips(mirrors.inputs)
+        check_writable(mirrors.output)
+        with (
+            only_run(mirrors.output, options.shard or WHOLE),
+            ray_pool(ray, device, options.debug) as pool,
+        ):
+            task = RayTask(
+                *(Path(os.getcwd()), input, clips.folders, output, mirrors.folder),
+                *(replace(options, max_errors=None), open_run, pool.device, pool.threads),
+            )
+            on_ray = OnRay(pool, task, mirrors)
+            plan = pool.plan(task)
+            job = Job(clips, mirrors.output, plan, options, stage, on_ray, stage.is_whole)
+            try:
+                return stage.run(job)
+            finally:
+                if mirrors.all:
+                    pool.everywhere(drop_folders, mirrors.folder)
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,7 @@ class OnRay:
 
     pool: Pool
     task: RayTask
+    mirrors: Mirrors
 
     def __call__(self, job: Job, clips: Clips) -> None:
         left = {clip.id: clip for clip in clips}
@@ -99,7 +119,8 @@ class OnRay:
         if not chunks:
             return
         joined = Joined(job.progress, job.summary)
-        with closing(self.pool.events(self.task, job.plan, chunks)) as events:
+        parcels = [[packed(clip, self.mirrors) for clip in chunk] for chunk in chunks]
+        with closing(self.pool.events(self.task, job.plan, parcels)) as events:
             for kind, value in events:
                 if kind == DONE:
                     if left.pop(value.line["id"], None) is None:

@@ -10,34 +10,32 @@ import os
 import pickle
 import socket
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from mreactor_ref.data.clips import BadClip, ClipFiles
-from mreactor_ref.data.inputs import Inputs
+from mreactor_ref.data.inputs import Inputs, listed
 from mreactor_ref.data.reading import open_hearing
 from mreactor_ref.errors import MReactorError, UsageError
-from mreactor_runtime.run.events import ENDED, RAISED, SAID, Event, sendable
+from mreactor_runtime.run.events import ENDED, RAISED, Event, sendable
 from mreactor_runtime.run.failures import WORKER, Failure
+from mreactor_runtime.run.ferry import Ferry, Parcel, moved
 from mreactor_runtime.run.job import full_disk
 from mreactor_runtime.run.loop import ClipLoop
-from mreactor_runtime.run.manifest import Line
+from mreactor_runtime.run.on_ray.copies import made_folder
+from mreactor_runtime.run.on_ray.outbox import Outbox
 from mreactor_runtime.run.on_ray.tries import MOST_TRIES
 from mreactor_runtime.run.options import Options
 from mreactor_runtime.run.plan import Plan, plan_run
 from mreactor_runtime.run.results import Ledger, Results
 from mreactor_runtime.run.run_json import difference
-from mreactor_runtime.run.summary import Outcome, Summary
+from mreactor_runtime.run.stores import Mirrors, is_url
+from mreactor_runtime.run.summary import Summary
 from mreactor_runtime.run.worker import OpenRun
 
-DONE = "done"  # a kind of event: a `ClipEnd`
 OPENING = "opening"  # what is tried
-
-Clips = Sequence[ClipFiles | BadClip]
 
 
 @dataclass(frozen=True)
@@ -46,59 +44,21 @@ class RayTask:
 
     Attributes:
         folder: that the run was started in, from which its paths go.
+        input, output: folders that all machines have under the same names, or URLs.
         input_folders: of the clips, as `Found` has them.
+        origin: where the process that shares the work out has its mirrors.
         open_run, device, threads: as of a process that does a shard.
     """
 
     folder: Path
     input: Inputs
     input_folders: tuple[Path, ...]
-    output: Path
+    output: str | Path
+    origin: Path
     options: Options
     open_run: OpenRun
     device: str
     threads: int | None
-
-
-class ClipEnd(NamedTuple):
-    """The end of a clip: its lines, and what people are told."""
-
-    line: Line
-    failure: Failure | None
-    outcome: Outcome
-
-
-class Outbox:
-    """Keeps the lines of clips, and what is said of them, until they are sent.
-
-    The ledger writes here in any thread, one at a time; a clip's line comes before its outcome.
-    """
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._line: Line = {}
-        self._failure: Failure | None = None
-
-    def add(self, line: Line) -> None:
-        self._line = line
-
-    def add_failure(self, failure: Failure) -> None:
-        self._failure = failure
-
-    def begin(self, clips: int) -> None: ...
-
-    def say(self, text: str) -> None:
-        self._events.append((SAID, text))
-
-    def reached(self, clip_id: str, stage: str, part: float) -> None: ...
-
-    def finished(self, outcome: Outcome) -> None:
-        self._events.append((DONE, ClipEnd(self._line, self._failure, outcome)))
-        self._failure = None
-
-    def taken(self) -> list[Event]:
-        """What is there, which it is rid of."""
-        return [self._events.popleft() for _ in range(len(self._events))]
 
 
 def plan_there(task: RayTask) -> Plan | Exception:
@@ -114,6 +74,8 @@ def plan_there(task: RayTask) -> Plan | Exception:
 class RayWorker:
     """An actor of a pool of Ray Data.
 
+    Copies of what lies at URLs are in a folder of its own, of which `drop_copies` rids a machine.
+
     An error in opening is kept for the first clips: Ray would start the actor again and again. So
     it does with one that dies, and with the chunk that it was at; `tries` tells when to stop.
 
@@ -122,7 +84,7 @@ class RayWorker:
 
     def __init__(self, task: RayTask, plan: Plan, tries: Any, workers: int):
         self._name = f"{socket.gethostname()} {os.getpid()}"
-        self._outbox, self._tries, self._error = Outbox(), tries, None
+        self._origin, self._tries, self._error = task.origin, tries, None
         try:
             with self._begun(OPENING) as times:
                 if times >= MOST_TRIES * workers:
@@ -135,13 +97,13 @@ class RayWorker:
             self._error = sendable(error)
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, list[bytes]]]:
-        """Rows of pickled events, each as soon as there are some, of rows of pickled clips."""
+        """Rows of pickled events, each as soon as there are some, of rows of pickled parcels."""
         for row in batch["clips"]:
-            clips = pickle.loads(row)
-            with self._begun(f"{len(clips)} from {clips[0].id}") as times:
-                if times and len(clips) > 1:
+            parcels: Sequence[Parcel] = pickle.loads(row)
+            with self._begun(f"{len(parcels)} from {parcels[0].clip.id}") as times:
+                if times and len(parcels) > 1:
                     continue  # Ray would pass over as many rows as the dead worker has sent
-                rows = self._do(clips) if len(clips) > 1 else self._do_alone(clips, times)
+                rows = self._do(parcels) if len(parcels) > 1 else self._do_alone(parcels, times)
                 with closing(rows):
                     for events in rows:
                         yield {"events": [pickle.dumps(events)]}
@@ -159,23 +121,27 @@ class RayWorker:
                 fix="take machines of one kind with the same packages",
             )
         hear = open_hearing(options.reading, reactor.engine.device.type)
-        summary = Summary(task.output, 0)
-        ledger = Ledger(self._outbox, summary, self._outbox, plan.head)
+        mirrors = Mirrors(made_folder(task.origin), listed(task.input), task.output)
+        self._outbox = Outbox(mirrors.with_urls)
+        self._ferry = Ferry(mirrors, plan.beside, self._outbox)
+        summary = Summary(mirrors.output, 0)
+        ledger = Ledger(self._outbox, summary, self._ferry, plan.head)
         results = Results(
-            task.output, ledger, extras, explain is not None, options.debug, max_errors=None
+            mirrors.output, ledger, extras, explain is not None, options.debug, max_errors=None
         )
-        return ClipLoop(reactor, options, results, explain, hear, task.input_folders), summary
+        folders = [moved(folder, task.origin, mirrors.folder) for folder in task.input_folders]
+        return ClipLoop(reactor, options, results, explain, hear, folders), summary
 
-    def _do_alone(self, clips: Clips, times: int) -> Generator[list[Event]]:
+    def _do_alone(self, parcels: Sequence[Parcel], times: int) -> Generator[list[Event]]:
         """Do one clip, or fail it where too many workers have died over it; all in one row."""
         if self._error is None and times >= MOST_TRIES:
             message = f"the process that did it has died, {times} times of {times}"
             fix = "see Ray's logs of its workers"
-            failure = Failure(clips[0].id, WORKER, "WorkerDied", None, message, fix)
+            failure = Failure(parcels[0].clip.id, WORKER, "WorkerDied", None, message, fix)
             self._loop.results.ledger.failed(failure, 0.0)
             yield self._outbox.taken()
         else:
-            yield [event for events in self._do(clips) for event in events]
+            yield [event for events in self._do(parcels) for event in events]
 
     @contextmanager
     def _begun(self, key: str) -> Generator[int]:
@@ -185,15 +151,19 @@ class RayWorker:
         yield cast("int", ray.get(self._tries.begin.remote(key)))
         self._tries.end.remote(key)
 
-    def _do(self, clips: Clips) -> Generator[list[Event]]:
+    def _do(self, parcels: Sequence[Parcel]) -> Generator[list[Event]]:
         """Do some clips; what happened since the last time, again and again."""
         if self._error is not None:
             yield [(RAISED, self._error)]
             return
         started, summary = time.perf_counter(), self._summary
-        summary.clips += len(clips)
+        summary.clips += len(parcels)
         try:
-            with full_disk(Path(summary.output)), closing(self._loop.steps(clips)) as steps:
+            with (
+                full_disk(Path(summary.output)),
+                self._ferry.unpacked(parcels, self._origin) as clips,
+                closing(self._loop.steps(clips)) as steps,
+            ):
                 for _ in steps:
                     if events := self._outbox.taken():
                         yield events
@@ -207,11 +177,12 @@ class RayWorker:
 
 def _enter(task: RayTask) -> None:
     """Be in the run's folder. Raises MReactorError where this machine does not have it."""
-    for folder in (task.folder, task.folder / task.output):
+    folders = [task.folder] + [task.folder / task.output] * (not is_url(task.output))
+    for folder in folders:
         if not folder.is_dir():
             raise MReactorError(
                 f"is not there on {socket.gethostname()}",
                 folder,
-                "input and output lie in folders that all machines of the cluster have",
+                "input and output lie in folders that all machines of the cluster have, or at URLs",
             )
     os.chdir(task.folder)
