@@ -98,11 +98,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise IntegrityError(
             f"not a safetensors file: {error}", path, "train or download it again"
         ) from None
-    found = metadata.get("format")
-    if found != FORMAT:
-        ours = found is not None and found.startswith(FORMAT.rstrip("0123456789"))
+    form = metadata.get("format")
+    if form != FORMAT:
+        ours = form is not None and form.startswith(FORMAT.rstrip("0123456789"))
         raise IntegrityError(
-            f"its format is {found!r}, not {FORMAT!r}",
+            f"its format is {form!r}, not {FORMAT!r}",
             path,
             "take the version of mreactor that wrote it" if ours else TRAIN,
         )

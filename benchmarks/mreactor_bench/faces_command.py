@@ -35,20 +35,20 @@ def face_command(video: Path, minutes: float, output: Path | None, debug: bool) 
         from mreactor_bench.report import text_table, write_report
 
         say = line_now_and_then()
-        found = measure_faces(video, minutes, lambda part: say(f"{part:.0%} read"))
-        (early, first), (late, last) = found.memory[1], found.memory[-1]
+        reading = measure_faces(video, minutes, lambda part: say(f"{part:.0%} read"))
+        (early, first), (late, last) = reading.memory[1], reading.memory[-1]
         row = {
-            "pictures": f"{found.width} x {found.height}",
-            "frames": str(found.frames),
-            "with a face": f"{found.seen:.1%}",
-            "frames a second of one core": f"{found.rate:.1f}",
-            "on the wall": f"{found.frames / found.seconds:.1f}",
+            "pictures": f"{reading.width} x {reading.height}",
+            "frames": str(reading.frames),
+            "with a face": f"{reading.seen:.1%}",
+            "frames a second of one core": f"{reading.rate:.1f}",
+            "on the wall": f"{reading.frames / reading.seconds:.1f}",
             f"MiB at {early:.1f} min": f"{first:.0f}",
             f"MiB at {late:.1f} min": f"{last:.0f}",
         }
         click.echo(text_table({video.name: row}, "video"))
         if output is not None:
-            figures = asdict(found) | {"frames_per_core_second": found.rate}
+            figures = asdict(reading) | {"frames_per_core_second": reading.rate}
             write_report(
                 output, "face", {"command": typed_command(), "video": video.name, **figures}
             )

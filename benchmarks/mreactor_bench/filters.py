@@ -57,10 +57,10 @@ def filter_pairs(pairs: tuple[Judged, ...], encoder: SentenceEncoder) -> Filtere
         assert len(group) <= MOST_PROPOSED
         recovery.source = GivenSubjects(tuple(pair.subject for pair in group))
         (explanation,) = recovery.explain([utterance])
-        found = {candidate.subject: candidate for candidate in explanation.candidates}
+        candidates = {candidate.subject: candidate for candidate in explanation.candidates}
         vectors = encoder([utterance, *(pair.subject for pair in group)]).astype(np.float64)
         for pair, cosine in zip(group, vectors[1:] @ vectors[0], strict=True):
-            candidate = found[pair.subject]
+            candidate = candidates[pair.subject]
             near = candidate.gap is not None and candidate.gap <= thresholds.polarity
             prior = candidate.prior
             strong = prior is not None and prior.intensity >= thresholds.intensity

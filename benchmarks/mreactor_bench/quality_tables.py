@@ -24,7 +24,7 @@ def quality_text(quality: Quality) -> Iterator[str]:
     yield "Intervals of 95 % over clips:"
     yield text_table(
         {
-            name: {measure: _span(found) for measure, found in row.items()}
+            name: {measure: _span(figure) for measure, figure in row.items()}
             for name, row in quality.intervals.items()
         },
         "predictor",

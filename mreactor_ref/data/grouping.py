@@ -180,9 +180,9 @@ class _Names:
     def _of(self, names: list[PurePosixPath]) -> str | None:
         for name in names:
             key = name.as_posix()
-            found = self._names.get(unicodedata.normalize("NFC", key))
-            if found or (found := self._folded.get(_fold(key))):
-                return found
+            owner = self._names.get(unicodedata.normalize("NFC", key))
+            if owner or (owner := self._folded.get(_fold(key))):
+                return owner
         return None
 
 

@@ -48,16 +48,16 @@ def read_judged(path: Path = CALIBRATION) -> tuple[Judged, ...]:
             rows = csv.reader(file)
             if next(rows, None) != COLUMNS:
                 raise UsageError("line 1 is not the header", path, f"write {','.join(COLUMNS)}")
-            found = [_judged(row, rows.line_num, path) for row in rows if row]
+            pairs = [_judged(row, rows.line_num, path) for row in rows if row]
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", path) from error
     except UnicodeDecodeError as error:
         raise UsageError("is not UTF-8 text", path) from error
     except csv.Error as error:
         raise UsageError(f"is not csv: {error}", path) from error
-    if not found:
+    if not pairs:
         raise UsageError("has no rows", path)
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _judged(row: list[str], line: int, path: Path) -> Judged:

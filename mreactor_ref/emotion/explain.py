@@ -25,16 +25,16 @@ def as_dict(explanation: Explanation, thresholds: Thresholds) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
-    found = candidate.found
-    known = {} if found is None else {**asdict(found.prior), "gap": candidate.gap}
+    entry = candidate.found
+    known = {} if entry is None else {**asdict(entry.prior), "gap": candidate.gap}
     return _rounded(
         {
             "subject": candidate.subject,
             "cosine": candidate.cosine,
             "similarity": candidate.similarity,
             **known,
-            "lexicon": None if found is None else found.lexicon,
-            "how": None if found is None else found.how,
+            "lexicon": None if entry is None else entry.lexicon,
+            "how": None if entry is None else entry.how,
             "verdict": candidate.verdict,
         }
     )

@@ -105,8 +105,8 @@ class PriorLexicon:
 
     def prior(self, subject: str) -> Prior | None:
         """The values of a subject; None where no word of it is known."""
-        found = self.find(subject)
-        return found.prior if found else None
+        entry = self.find(subject)
+        return entry.prior if entry else None
 
     def find(self, subject: str) -> Found | None:
         """The values of a subject and their lexicon; None where no word of it is known."""

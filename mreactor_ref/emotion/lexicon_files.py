@@ -144,21 +144,21 @@ def read_subjects(path: Path = SUBJECTS) -> tuple[Prior, ...]:
     rows = file.rows(",")
     if next(rows, (1, []))[1] != COLUMNS:
         raise file.wrong("line 1 is not the header")
-    found: dict[str, Prior] = {}
+    priors: dict[str, Prior] = {}
     for line, row in rows:
         if len(row) != len(COLUMNS):
             raise file.wrong(f"line {line} has {len(row)} columns, not {len(COLUMNS)}")
         subject, emotion, polarity, intensity = (cell.strip() for cell in row)
-        if not tidy(subject) or subject.lower() in found:
+        if not tidy(subject) or subject.lower() in priors:
             raise file.wrong(f"line {line}: subject {subject!r} is empty or came before")
         try:
             prior = Prior(subject, emotion.lower(), float(polarity), float(intensity))
         except (ValueError, UsageError) as error:
             raise file.wrong(f"line {line}: {error}") from error
-        found[subject.lower()] = prior
-    if not found:
+        priors[subject.lower()] = prior
+    if not priors:
         raise file.wrong("has no subjects")
-    return tuple(found.values())
+    return tuple(priors.values())
 
 
 def read_vader(path: Path) -> Lexicon:
@@ -285,15 +285,15 @@ def read_liwc(path: Path) -> Lexicon:
         names[int(match[1])] = match[2].lower()
     if LIWC_CATEGORIES.keys().isdisjoint(names.values()):
         raise file.wrong(f"has none of the categories {', '.join(LIWC_CATEGORIES)}")
-    found: dict[str, set[str]] = {}
+    kinds_of: dict[str, set[str]] = {}
     for line, text in lines:
         match = _LIWC_TERM.fullmatch(text.strip())
         numbers = _LIWC_CONDITION.sub(r"\1", match[2]).split() if match else []
         if not match or not all(map(_LIWC_NUMBER.fullmatch, numbers)):
             raise file.wrong(f"line {line} is not a term and its categories")
         kinds = {names.get(int(number), "") for number in numbers} & LIWC_CATEGORIES.keys()
-        found.setdefault(match[1].lower(), set()).update(kinds)
-    terms = {term: _liwc_affect(kinds) for term, kinds in found.items() if kinds}
+        kinds_of.setdefault(match[1].lower(), set()).update(kinds)
+    terms = {term: _liwc_affect(kinds) for term, kinds in kinds_of.items() if kinds}
     entries = {tidy(t): affect for t, affect in terms.items() if not t.endswith("*")}
     stems = {tidy(t): affect for t, affect in terms.items() if t.endswith("*")}
     return _lexicon("liwc", file, entries, stems)

@@ -183,5 +183,5 @@ class LexiconFile:
 def devices_of(header: Sequence[str], *columns: set[str]) -> list[int] | None:
     """Where each column is in a header by any of its names, in lower case; None if one is not."""
     cells = [cell.strip().lower() for cell in header]
-    found = [next((i for i, cell in enumerate(cells) if cell in names), -1) for names in columns]
-    return None if -1 in found else found
+    places = [next((i for i, cell in enumerate(cells) if cell in names), -1) for names in columns]
+    return None if -1 in places else places

@@ -83,9 +83,9 @@ def read_subjects(answer: str | bytes) -> tuple[str, ...]:
     except NotJSON:
         raise NoAnswer("invalid JSON") from None
     match data:
-        case {"subjects": [*found], **rest} if not rest:
+        case {"subjects": [*subjects], **rest} if not rest:
             kept: dict[str, str] = {}
-            for subject in filter(None, map(_clean, found)):
+            for subject in filter(None, map(_clean, subjects)):
                 kept.setdefault(subject.casefold(), subject)
             if kept:
                 return tuple(kept.values())[:MOST_SUBJECTS]

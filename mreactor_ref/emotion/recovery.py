@@ -113,9 +113,9 @@ class ExpressiveRecovery:
         cut = {text: self._check(text) for text in utterances}
         spoken = list(dict.fromkeys(text for text in cut.values() if text))
         self._check_language(spoken)
-        found = dict(zip(spoken, self._explain(spoken), strict=True))
+        explanations = dict(zip(spoken, self._explain(spoken), strict=True))
         return [
-            _as_said(text, found[cut[text]]) if cut[text] else _nothing_said(text)
+            _as_said(text, explanations[cut[text]]) if cut[text] else _nothing_said(text)
             for text in utterances
         ]
 

@@ -129,10 +129,10 @@ def check_subjects(subjects: Sequence[str]) -> tuple[str, ...]:
 
     Raises: UsageError.
     """
-    found: dict[str, str] = {}
+    subjects_by_tidy: dict[str, str] = {}
     for subject in subjects:
-        found.setdefault(tidy(subject), " ".join(subject.split()))
-    kept = tuple(found.values())
+        subjects_by_tidy.setdefault(tidy(subject), " ".join(subject.split()))
+    kept = tuple(subjects_by_tidy.values())
     for subject in kept:
         if not subject or len(subject) > LONGEST_SUBJECT:
             raise UsageError(f"subject {subject!r} does not have 1 to {LONGEST_SUBJECT} characters")

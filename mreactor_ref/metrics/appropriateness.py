@@ -74,8 +74,8 @@ def clip_frcorr(
     """Each clip's part of FRCorr, (N,): the sum over its S reactions. See `frcorr`."""
     sums: list[float] = []
     for generated, real in _clips(predictions, appropriate, length_rule):
-        found = concordance(generated, np.stack(real), single=edition is not None)
-        sums.append(float(found.mean(axis=2).max(axis=1).sum()))
+        correlations = concordance(generated, np.stack(real), single=edition is not None)
+        sums.append(float(correlations.mean(axis=2).max(axis=1).sum()))
     return np.array(sums)
 
 

@@ -44,18 +44,22 @@ def read_features(path: str | Path) -> FeatureStatistics:
             missing = [name for name in ("mu", "sigma") if name not in loaded]
             if missing:
                 raise UsageError(f"holds no {' and no '.join(missing)}", path)
-            found = FeatureStatistics(loaded["mu"].astype(float), loaded["sigma"].astype(float))
+            statistics = FeatureStatistics(
+                loaded["mu"].astype(float), loaded["sigma"].astype(float)
+            )
     else:
         if loaded.ndim != 2 or len(loaded) < 2 or loaded.dtype.kind not in "fiu":
             raise UsageError(f"has shape {loaded.shape}, not (N, D) with two frames or more", path)
         exact = loaded.astype(np.float64)
-        found = FeatureStatistics(exact.mean(0), np.atleast_2d(np.cov(exact, rowvar=False)))
-    width = found.mean.shape[0] if found.mean.ndim == 1 else -1
-    if found.covariance.shape != (width, width):
-        raise UsageError(f"mu is {found.mean.shape} and sigma {found.covariance.shape}", path)
-    if not (np.isfinite(found.mean).all() and np.isfinite(found.covariance).all()):
+        statistics = FeatureStatistics(exact.mean(0), np.atleast_2d(np.cov(exact, rowvar=False)))
+    width = statistics.mean.shape[0] if statistics.mean.ndim == 1 else -1
+    if statistics.covariance.shape != (width, width):
+        raise UsageError(
+            f"mu is {statistics.mean.shape} and sigma {statistics.covariance.shape}", path
+        )
+    if not (np.isfinite(statistics.mean).all() and np.isfinite(statistics.covariance).all()):
         raise UsageError("has values that are not finite", path)
-    return found
+    return statistics
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:

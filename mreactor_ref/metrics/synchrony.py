@@ -120,14 +120,14 @@ def lagged_correlation(
     products = _products(x_sums.centred, y_sums.centred, reach)
     constant = x_sums.constant | y_sums.constant
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = products - x_sums.sums * y_sums.sums / x_sums.counts
-        found /= np.sqrt(x_sums.squares * y_sums.squares)
+        correlations = products - x_sums.sums * y_sums.sums / x_sums.counts
+        correlations /= np.sqrt(x_sums.squares * y_sums.squares)
         for s, c, k in np.argwhere((x_sums.doubtful | y_sums.doubtful) & ~constant):
             late, early = max(k - reach, 0), max(reach - k, 0)
             pair = x[s, c, late : frames - early], y[c, early : frames - late]
-            found[s, c, k] = np.corrcoef(*pair)[0, 1]
-    found[constant] = np.nan
-    result[:, largest - reach : largest + reach + 1] = found.transpose(0, 2, 1)
+            correlations[s, c, k] = np.corrcoef(*pair)[0, 1]
+    correlations[constant] = np.nan
+    result[:, largest - reach : largest + reach + 1] = correlations.transpose(0, 2, 1)
     return result
 
 

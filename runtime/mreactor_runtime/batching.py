@@ -61,7 +61,7 @@ def by_bucket(frames: Sequence[int]) -> list[list[int]]:
 
     Args: frames: of each clip.
     """
-    found: dict[int, list[int]] = {}
+    places: dict[int, list[int]] = {}
     for place, length in enumerate(frames):
-        found.setdefault(bucket(length), []).append(place)
-    return [found[length] for length in sorted(found, reverse=True)]
+        places.setdefault(bucket(length), []).append(place)
+    return [places[length] for length in sorted(places, reverse=True)]

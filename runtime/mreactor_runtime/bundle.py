@@ -132,11 +132,11 @@ class Bundle:
 
 def versions(*packages: str) -> dict[str, str]:
     """Package -> installed version; a package that is not installed is left out."""
-    found = {}
+    installed = {}
     for package in packages:
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            installed[package] = version(package)
+    return installed
 
 
 def write_bundle(folder: Path, info: BundleInfo, files: Mapping[str, bytes]) -> Bundle:

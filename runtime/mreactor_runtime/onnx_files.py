@@ -48,10 +48,10 @@ def check_onnx(content: bytes, path: Path, checkpoint_sha256: str, spec: GraphSp
         ("inputs", model.graph.input, spec.inputs),
         ("outputs", model.graph.output, spec.outputs),
     ):
-        found, expected = [value.name for value in values], [tensor.name for tensor in specs]
-        if found != expected:
+        names, expected = [value.name for value in values], [tensor.name for tensor in specs]
+        if names != expected:
             raise IntegrityError(
-                f"has the {kind} {', '.join(found)}, not {', '.join(expected)}", path, AGAIN
+                f"has the {kind} {', '.join(names)}, not {', '.join(expected)}", path, AGAIN
             )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get(CHECKPOINT, checkpoint_sha256) != checkpoint_sha256:

@@ -31,11 +31,11 @@ def is_sealed(content: bytes) -> bool:
     if not content.startswith(SEAL):
         return False
     rest = content[len(SEAL) :]
-    given, found = rest[: len(BLANK)], _hash(SEAL + BLANK + rest[len(BLANK) :])
-    if found != given:
+    given, actual = rest[: len(BLANK)], _hash(SEAL + BLANK + rest[len(BLANK) :])
+    if actual != given:
         stated = shown_hash(given.decode(errors="replace"))
         raise BrokenSeal(
-            f"its SHA-256 is {shown_hash(found.decode())}, not {stated} that it states"
+            f"its SHA-256 is {shown_hash(actual.decode())}, not {stated} that it states"
         )
     return True
 

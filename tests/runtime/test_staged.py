@@ -143,6 +143,14 @@ def test_what_a_killed_run_left_half_written_goes(clips, tmp_path):
     assert list(out.rglob(".*")) == [others]
 
 
+def test_a_store_without_clips_is_named_by_its_url(store, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "readme.md").write_text("none")
+    upload(tmp_path / "clips", f"{store}/clips")
+    with pytest.raises(UsageError, match=f"^{store}/clips: no clips found"):
+        run_staged([f"{store}/clips"], tmp_path / "out", reactor(), OPTIONS)
+
+
 def test_a_store_that_is_not_there_is_one_clear_line(tmp_path):
     with pytest.raises(UsageError, match="cannot be reached"):
         Mirror("nonesuch://bucket/clips", tmp_path / "mirror")

@@ -44,12 +44,12 @@ def metrics_command(
         report = {}
         for kind in KINDS:
             sample = draw_sample(kind, samples, frames, real, seed)
-            found = measure_speed(
+            speeds = measure_speed(
                 sample, TimingPlan(pairs, 0, 0), lambda text: click.echo(text, err=True)
             )
             click.echo(f"{samples} x {frames} frames, {real} real, {kind}:")
-            click.echo(text_table(speed_rows(found), "measure"))
-            report[kind] = {name: asdict(speed) for name, speed in found.items()}
+            click.echo(text_table(speed_rows(speeds), "measure"))
+            report[kind] = {name: asdict(speed) for name, speed in speeds.items()}
         if output is not None:
             sizes = {"samples": samples, "frames": frames, "real": real, "pairs": pairs}
             write_report(output, "metrics", {"command": typed_command(), **sizes, "speed": report})

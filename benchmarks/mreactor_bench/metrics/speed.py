@@ -91,7 +91,7 @@ def measure_speed(sample: Sample, plan: TimingPlan, say: Callable[[str], None]) 
             lambda: straightforward.frsyn(generated, speaker),
         ),
     }
-    found: dict[str, Speed] = {}
+    speeds: dict[str, Speed] = {}
     with threadpool_limits(1):
         for name, (ours, theirs) in ways.items():
             say(f"timing {name}")
@@ -100,8 +100,8 @@ def measure_speed(sample: Sample, plan: TimingPlan, say: Callable[[str], None]) 
             ratios = [b / a for a, b in pairs]
             low, high = (percentile(ratios, p) for p in QUARTILES)
             seconds = median(a for a, _ in pairs), median(b for _, b in pairs)
-            found[name] = Speed(*seconds, median(ratios), (low, high), value, abs(value - other))
-    return found
+            speeds[name] = Speed(*seconds, median(ratios), (low, high), value, abs(value - other))
+    return speeds
 
 
 def speed_rows(found: dict[str, Speed]) -> dict[str, dict[str, str]]:

@@ -80,9 +80,9 @@ def run_once(clips: Clips, seconds: float, readers: int, output: Path) -> Run:
     torch.set_num_threads(1)
     reactor = StandInReactor(clips.config, seconds)
     options = Options(sampling=_sampling(reactor, clips), batch_size=16)
-    found, plan = find_clips(clips.root), plan_run(clips.root, reactor, options, (), None)
+    clips_of_run, plan = find_clips(clips.root), plan_run(clips.root, reactor, options, (), None)
     in_process = InProcess(reactor, extras=(), explain=None, hear=None, readers=readers)
-    job = Job(found, output, plan, options, Silent(), in_process)
+    job = Job(clips_of_run, output, plan, options, Silent(), in_process)
     reactor.source.priors(["Ready."])  # what is loaded once is no part of the run
     before = time.process_time()
     summary = do_job(job)
@@ -99,20 +99,20 @@ def _sampling(reactor: StandInReactor, clips: Clips) -> Sampling:
 def core_milliseconds(clips: Clips) -> dict[str, float]:
     """What the single parts of a clip take of one core, one after the other."""
     sampling = _sampling(StandInReactor(clips.config, 0.0), clips)
-    found = find_clips(clips.root).clips[:TIMED]
+    timed_clips = find_clips(clips.root).clips[:TIMED]
     read, recovery = reader_of(clips, sampling), ExpressiveRecovery()
     threads = torch.get_num_threads()
 
     def timed(work: Callable[[int], object]) -> float:
         work(0)  # loads
         before = time.process_time()
-        for i in range(len(found)):
+        for i in range(len(timed_clips)):
             work(i)
-        return 1000 * (time.process_time() - before) / len(found)
+        return 1000 * (time.process_time() - before) / len(timed_clips)
 
-    reads = [read(files) for files in found]  # sets one thread, as beside a sampler
+    reads = [read(files) for files in timed_clips]  # sets one thread, as beside a sampler
     said = [one.clip.utterances for one in reads if isinstance(one, Read)]
-    both = timed(lambda i: read(found[i]))
+    both = timed(lambda i: read(timed_clips[i]))
     priors = timed(lambda i: assign(said[i], recovery, clips.samples, sampling.seed, "clip"))
     table, length = sampling.solver.table(clips.config.train_steps), bucket(clips.frames)
     places = list(product(range(clips.samples), (INITIAL, *table.noisy_steps)))
@@ -128,16 +128,16 @@ def reader_of(clips: Clips, sampling: Sampling) -> ClipReader:
 
 def reading_rate(clips: Clips, workers: int, processes: bool) -> float:
     """Clips a second that are read, with their priors, by threads of one reader or by processes."""
-    found = list(find_clips(clips.root).clips)
+    files = list(find_clips(clips.root).clips)
     sampling = _sampling(StandInReactor(clips.config, 0.0), clips)
     if not processes:
         read = reader_of(clips, sampling)
         with ThreadPoolExecutor(workers) as threads:
-            list(threads.map(read, found[:workers]))  # loads
+            list(threads.map(read, files[:workers]))  # loads
             started = time.perf_counter()
-            list(threads.map(read, found))
-            return len(found) / (time.perf_counter() - started)
-    shares = [found[i::workers] for i in range(workers)]
+            list(threads.map(read, files))
+            return len(files) / (time.perf_counter() - started)
+    shares = [files[i::workers] for i in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         given = [clips] * workers, [sampling] * workers, shares
         seconds = list(pool.map(_read_share, *given))

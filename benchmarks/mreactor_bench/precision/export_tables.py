@@ -59,17 +59,17 @@ def _one_precision(
         there = "" if not operators else "yes" if operators in KEEP_FP32 else "no"
         say(table_row((operators or "nothing", f"{error:.2g}", there)))
         kept.append({"operators": operators, "error": error})
-    found: dict[str, Any] = {"table": kept_in_table, "nothing_kept": nothing, "kept": kept}
+    record: dict[str, Any] = {"table": kept_in_table, "nothing_kept": nothing, "kept": kept}
     if sensitivity:
         columns = (f"{dtype}: operators", "nodes", "alone", "all but these", "what")
         say("\n" + table_head(columns, words=(0, 4)))
-        found["sensitivity"] = []
+        record["sensitivity"] = []
         for s in measure_sensitivity(proto, dtype, cases):
             figures = (f"{s.nodes}", f"{s.alone:.2g}", f"{s.spared:.2g}")
             say(table_row((s.operators, *figures, CLASSES[s.operators])))
-            found["sensitivity"].append(vars(s))
+            record["sensitivity"].append(vars(s))
     say("")
-    return found
+    return record
 
 
 def forms_table(
@@ -82,10 +82,10 @@ def forms_table(
     sizes = [{"B": 1, "S": s, "T": t} for t in frames for s in samples]
     say("Processor time of a form over that of the exported one, the median of pairs.\n")
     say(table_head(("form", "reactions", "frames", "ratio", "exported s")))
-    found = []
+    ratios = []
     for ratio in measure_forms(model, sizes, pairs):
         size = ratio.sizes
         figures = (f"{size['S']}", f"{size['T']}", f"{ratio.ratio:.3f}", f"{ratio.seconds:.3g}")
         say(table_row((ratio.form, *figures)))
-        found.append(vars(ratio))
-    return found
+        ratios.append(vars(ratio))
+    return ratios

@@ -127,10 +127,10 @@ def _error(
     cases: Sequence[Case],
     expected: Sequence[np.ndarray],
 ) -> float:
-    found = _run(emulate(convert(proto, precision, classes)), cases)
+    outputs = _run(emulate(convert(proto, precision, classes)), cases)
     errors = [
         np.linalg.norm((a - b).astype(np.float64)) / np.linalg.norm(b.astype(np.float64))
-        for a, b in zip(found, expected, strict=True)
+        for a, b in zip(outputs, expected, strict=True)
     ]
     return float(np.max(errors))  # NaN, where there is one
 

@@ -63,18 +63,18 @@ def reading_command(
         with tempfile.TemporaryDirectory(prefix="mreactor-reading-", dir=work) as folder:
             with unwritable(Path(folder), "give another --work"):
                 write_long_tree(Path(folder, "tree"), size)
-            found = measure_reading(
+            times = measure_reading(
                 *(Path(folder, "tree"), size, Path(folder, "features")),
                 dtype="float16" if dtype == "float16" else "float32",
                 window=window,
                 epochs=epochs,
                 say=lambda text: click.echo(text, err=True),
             )
-        click.echo(f"{clips:,} clips of {frames:,} frames, {found.features / MEBIBYTE:,.0f} MiB")
-        click.echo(text_table(_rows(found), "pass"))
+        click.echo(f"{clips:,} clips of {frames:,} frames, {times.features / MEBIBYTE:,.0f} MiB")
+        click.echo(text_table(_rows(times), "pass"))
         if output is not None:
             about = {"command": typed_command(), **asdict(size), "dtype": dtype, "window": window}
-            write_report(output, "reading", about | asdict(found))
+            write_report(output, "reading", about | asdict(times))
             click.echo(f"Wrote {output}")
 
 

@@ -81,7 +81,7 @@ def describe(device: str) -> dict[str, Any]:
 
     from mreactor_runtime.device_names import cpu_name
 
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "device": device,
         "processor": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
@@ -91,11 +91,11 @@ def describe(device: str) -> dict[str, Any]:
     }
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        found["gpu"] = properties.name
-        found["gpu_memory_bytes"] = properties.total_memory
-        found["compute_capability"] = f"{properties.major}.{properties.minor}"
-        found["cuda"] = torch.version.cuda
-    return found
+        facts["gpu"] = properties.name
+        facts["gpu_memory_bytes"] = properties.total_memory
+        facts["compute_capability"] = f"{properties.major}.{properties.minor}"
+        facts["cuda"] = torch.version.cuda
+    return facts
 
 
 def _memory() -> int | None:

@@ -173,9 +173,9 @@ def onnx_arrays(
     def run(graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         # An input that the graph makes no use of is not one of the session's.
         wanted = {value.name for value in sessions[graph].get_inputs()}
-        found = sessions[graph].run(None, {n: x for n, x in inputs.items() if n in wanted})
+        outputs = sessions[graph].run(None, {n: x for n, x in inputs.items() if n in wanted})
         names = [tensor.name for tensor in specs[graph].outputs]
-        return {name: np.asarray(x) for name, x in zip(names, found, strict=True)}
+        return {name: np.asarray(x) for name, x in zip(names, outputs, strict=True)}
 
     def prepare(batch: Batch, table: SolverTable, guidance: float) -> Denoise:
         given = {f.name: getattr(batch, f.name).numpy() for f in fields(batch)}

@@ -104,7 +104,7 @@ class RunnerProcess:
 
     def _receive(self) -> Any:
         try:
-            found = self._connection.recv()
+            answer = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             code = self._process.exitcode
@@ -113,9 +113,9 @@ class RunnerProcess:
                 "most often for want of memory",
                 fix=LEAST,
             ) from None
-        if isinstance(found, Failure):
-            found.throw()
-        return found
+        if isinstance(answer, Failure):
+            answer.throw()
+        return answer
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def layer_figures(setup: Setup, onnx_files: Mapping[str, bytes]) -> Iterator[Fig
             try:
                 if graph not in opened:
                     opened[graph] = _open(onnx_files[graph], graph, setup.dtype, parts)
-                found = _run(opened[graph], setup, graph, inputs, parts)
+                results = _run(opened[graph], setup, graph, inputs, parts)
             except ParityError as fault:
                 label = setup.label(name, LAYER, graph, sizes, scale)
                 yield Figure(**vars(label), bound=bound, fault=fault)
@@ -70,7 +70,7 @@ def layer_figures(setup: Setup, onnx_files: Mapping[str, bytes]) -> Iterator[Fig
             expected = {r.name: r.layers(graph, inputs) for r in setup.references}
             for part in parts:
                 label = setup.label(name, LAYER, f"{graph} {part}", sizes, scale)
-                pairs = [(key, found[part], outputs[part]) for key, outputs in expected.items()]
+                pairs = [(key, results[part], outputs[part]) for key, outputs in expected.items()]
                 yield compare_all(label, bound, lambda pairs=pairs: pairs)
 
 
@@ -110,8 +110,8 @@ def _attended(
     inputs: Tensors,
     expected: Mapping[str, Tensors],
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    found = call(engine, name, setup.specs[ATTENTION], inputs)[output]
-    yield from ((against, found, outputs[output]) for against, outputs in expected.items())
+    attended = call(engine, name, setup.specs[ATTENTION], inputs)[output]
+    yield from ((against, attended, outputs[output]) for against, outputs in expected.items())
 
 
 def sublayers(model: MReactor) -> list[str]:

@@ -57,9 +57,9 @@ def _once(setup: Setup, graph: str, sizes: Sizes, inputs: Tensors) -> Iterator[F
     for name, engine in setup.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
-            found = call(engine, name, setup.specs[graph], inputs)
+            results = call(engine, name, setup.specs[graph], inputs)
             for against, outputs in expected.items():
-                yield from ((against, found[key], outputs[key]) for key in outputs)
+                yield from ((against, results[key], outputs[key]) for key in outputs)
 
         label = setup.label(name, STEP, graph, sizes)
         yield compare_all(label, setup.bound(STEP, graph), compared)
@@ -78,10 +78,10 @@ def _step(
     for name, engine in setup.engines(sizes.frames):
 
         def compared(name: str = name, engine: Engine = engine) -> Compared:
-            (found,) = call(engine, name, setup.specs[graph], step).values()
+            (clean,) = call(engine, name, setup.specs[graph], step).values()
             for against, (without, with_speaker) in branches.items():
                 wanted = with_speaker if scale is None else guide(without, with_speaker, scale)
-                yield against, found, wanted
+                yield against, clean, wanted
 
         label = setup.label(name, STEP, graph, sizes, scale)
         yield compare_all(label, setup.bound(STEP, graph), compared)
@@ -118,8 +118,8 @@ def _rows(
         for b in range(sizes.clips):
             for s in range(sizes.reactions):
                 alone = part(part(speaker, spec, "B", [b]), spec, "S", [s])
-                found = clean(alone, start[b : b + 1, s : s + 1].contiguous())
-                yield ITSELF, batch[b, s], found[0, 0]
+                lone = clean(alone, start[b : b + 1, s : s + 1].contiguous())
+                yield ITSELF, batch[b, s], lone[0, 0]
 
     scale = ROW_GUIDANCE if graph == DENOISER else None
     return compare_all(
@@ -180,9 +180,9 @@ def _padding(setup: Setup, graph: str, frames: int, longer: int) -> Iterator[Fig
         def compared(name: str = name, engine: Engine = engine) -> Compared:
             for speaker, noise_given in ((batch, start), (filled, noisy)):
                 step = step_inputs(noise_given, modulation, scale)
-                found = clean_of(engine, name, setup.specs, graph, speaker, step)
+                clean = clean_of(engine, name, setup.specs, graph, speaker, step)
                 for against, wanted in expected.items():
-                    yield against, found[1:, :, :frames], wanted
+                    yield against, clean[1:, :, :frames], wanted
 
         label = setup.label(
             name, PADDING, graph, Sizes(2, 2, frames), scale if graph == DENOISER else None

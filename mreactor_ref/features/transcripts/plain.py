@@ -23,7 +23,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|\n+")
 def parse_plain(text: str) -> Parsed:
     """The lines of a text; with times, where they begin with times."""
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
-    if any((found := TIMING.match(line)) and found.end() == len(line) for line in lines):
+    if any((timing := TIMING.match(line)) and timing.end() == len(line) for line in lines):
         return parse_subtitles(text)
     if sum(bool(SPAN.match(line)) for line in lines) * 2 >= len(lines):
         return Parsed(_spans(lines), in_seconds=True)

@@ -36,11 +36,11 @@ def parse_textgrid(text: str) -> Parsed:
         Unreadable: it is no TextGrid, or holds no tier of words.
     """
     tiers = _tiers(text)
-    words = {name: found for name in tiers if (found := WORDS_TIER.fullmatch(name.strip()))}
+    words = {name: match for name in tiers if (match := WORDS_TIER.fullmatch(name.strip()))}
     if words:
         cues = [
-            Cue(tuple(Piece(mark, *span) for *span, mark in _spoken(tiers[name])), speaker=found[1])
-            for name, found in words.items()
+            Cue(tuple(Piece(mark, *span) for *span, mark in _spoken(tiers[name])), speaker=match[1])
+            for name, match in words.items()
         ]
         return Parsed([cue for cue in cues if cue.pieces], loose=True)
     named = [name for name in tiers if not PHONES_TIER.fullmatch(name.strip())]

@@ -63,9 +63,9 @@ class Detector:
         outputs = {out.shape[-1]: out[0] for out in self._network(picture[None])}
         boxes, logits = outputs[16], outputs[1][:, 0]
         scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
-        found = np.flatnonzero(scores >= LEAST_SCORE)
-        found = found[np.argsort(-scores[found])]
-        return _distinct([self._detection(boxes[i], i, float(scores[i]), view) for i in found])
+        places = np.flatnonzero(scores >= LEAST_SCORE)
+        places = places[np.argsort(-scores[places])]
+        return _distinct([self._detection(boxes[i], i, float(scores[i]), view) for i in places])
 
     def _detection(
         self, box: NDArray[np.float32], cell: int, score: float, view: Square

@@ -96,7 +96,7 @@ class Follower:
     def _look(self, frame: Frame) -> None:
         """Look at the whole picture: for a face to follow, or for one that is larger."""
         self._looked = frame.time
-        faces = [found.square for found in self._detector.find(frame.pixels)]
+        faces = [detection.square for detection in self._detector.find(frame.pixels)]
         if self._square is None:
             sure = (square for square in faces if self._is_face(frame, square))
             self._square, self._rival, self._fresh = next(sure, None), None, True

@@ -161,11 +161,11 @@ def open_job(
     explain: Explain | None,
 ) -> Job:
     """A job that this process does. Raises UsageError, as `run_job`."""
-    found = find_clips(input)
+    clips = find_clips(input)
     plan = plan_run(input, reactor, options, extras, explain)
     hear = open_hearing(options.reading, reactor.engine.device.type)
     do = InProcess(reactor, extras, explain, hear)
-    return Job(found, output, plan, options, progress, do)
+    return Job(clips, output, plan, options, progress, do)
 
 
 def explain_with(recovery: ExpressiveRecovery) -> Explain:

@@ -124,9 +124,9 @@ def state_of(files: ClipFiles | BadClip) -> str | None:
     if isinstance(files, BadClip):
         return None
     try:
-        found = [
+        states = [
             (path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files.paths
         ]
     except OSError:
         return None
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]

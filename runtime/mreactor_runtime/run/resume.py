@@ -73,7 +73,7 @@ def keep_earlier(
     files = {clip.id: clip for clip in clips}
     own, shards = manifest_path(output, shard), shard_files(output, MANIFEST)
     sources = dict.fromkeys((*shards, output / MANIFEST, own))
-    found: dict[str, str] = {}  # clip id -> why its last line is not taken
+    refused: dict[str, str] = {}  # clip id -> why its last line is not taken
 
     def keep(line: Line) -> bool:
         clip_id = line["id"]
@@ -81,12 +81,12 @@ def keep_earlier(
             return False
         why = _why_again(output, files[clip_id], line, record, beside_results, is_whole)
         if why:
-            found[clip_id] = why
+            refused[clip_id] = why
         return why is None
 
     kept = collect(own, sources if resume else [], keep)
     earlier.kept = set(kept)
-    reasons = {why for clip_id, why in found.items() if clip_id not in earlier.kept}
+    reasons = {why for clip_id, why in refused.items() if clip_id not in earlier.kept}
     runs = [run_path(output, shard), output / RUN, *shard_files(output, RUN)]
     if OTHERWISE in reasons:
         reasons.remove(OTHERWISE)

@@ -47,10 +47,10 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> Shard:
         """ "I/N". Raises UsageError."""
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        if not found:
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if not match:
             raise UsageError(f"shard is {text!r}, not like 1/4", fix="the first of four is 1/4")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
         """This part of `items`."""
@@ -95,5 +95,5 @@ def shard_files(output: Path, name: str) -> list[Path]:
 def shard_of_file(path: Path) -> Shard:
     """The shard whose file it is, one of `shard_files`."""
     matches = (pattern.fullmatch(path.name) for pattern in SHARD_NAMES.values())
-    found = next(match for match in matches if match is not None)
-    return Shard(int(found[1]), int(found[2]))
+    name = next(match for match in matches if match is not None)
+    return Shard(int(name[1]), int(name[2]))

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from mreactor_ref.data.clips import Found, find_clips
+from mreactor_ref.errors import UsageError
 from mreactor_ref.files import write_whole
 from mreactor_runtime.run.job import Job, do_job
 from mreactor_runtime.run.resume import IsWhole, is_as_written
@@ -54,6 +56,14 @@ class Stage:
     def is_whole(self) -> IsWhole:
         """Tells whether a result of an earlier run is whole."""
         return is_as_written if self.mirrors.results is None else _is_there
+
+    def clips(self) -> Found:
+        """`find_clips` of the inputs. Raises UsageError."""
+        try:
+            return find_clips(self.mirrors.inputs)
+        except UsageError as error:
+            where = error.path and self.mirrors.with_urls(str(error.path))
+            raise UsageError(self.mirrors.with_urls(error.problem), where, error.fix) from None
 
     def run(self, job: Job) -> Summary:
         """`do_job`; its records go where they belong, however it ends. Raises what that raises."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.data.reading import open_hearing
 from mreactor_runtime.reactor import Reactor
 from mreactor_runtime.run.extras import Extra
@@ -38,7 +38,7 @@ def run_staged(
     options = options or Options()
     with staged(inputs, output, progress or Silent()) as stage:
         mirrors = stage.mirrors
-        clips = find_clips(mirrors.inputs)
+        clips = stage.clips()
         plan = plan_run(inputs, reactor, options, extras, explain)
         ferry = Ferry(mirrors, plan.beside, stage)
         hear = open_hearing(options.reading, reactor.engine.device.type)

@@ -92,19 +92,19 @@ def _reactions(service: Service) -> APIRouter:
     @router.get("/jobs/{job_id}", responses=JOB_ANSWERS)
     async def job(job_id: str) -> JSONResponse:
         """How far a clip is: waiting, reading, ready, sampling, done or failed."""
-        found = service.jobs.get(job_id)
-        if found.state == FAILED:
-            found.fetched = True
-        return JSONResponse(found.to_dict(), headers=_come_again(found))
+        job = service.jobs.get(job_id)
+        if job.state == FAILED:
+            job.fetched = True
+        return JSONResponse(job.to_dict(), headers=_come_again(job))
 
     @router.get("/jobs/{job_id}/result", responses=RESULT_ANSWERS)
     async def result(job_id: str) -> Response:
         """The reactions of a job, or why there are none; 202 while they are made."""
-        found = service.jobs.get(job_id)
-        if found.state not in (DONE, FAILED):
-            return JSONResponse(found.to_dict(), HTTPStatus.ACCEPTED, _come_again(found))
-        found.fetched = True
-        return _file(found.outcome.result())
+        job = service.jobs.get(job_id)
+        if job.state not in (DONE, FAILED):
+            return JSONResponse(job.to_dict(), HTTPStatus.ACCEPTED, _come_again(job))
+        job.fetched = True
+        return _file(job.outcome.result())
 
     @router.delete("/jobs/{job_id}", status_code=HTTPStatus.NO_CONTENT)
     async def forget(job_id: str) -> None:

@@ -96,9 +96,9 @@ def _stream(name: str, rows: Rows | None, width: int) -> Array | None:
     """(T, width). Raises ClipError."""
     if rows is None:
         return None
-    found = sorted({len(row) for row in rows})
-    if found != [width]:
-        shown = " and ".join(map(str, found[:2])) or "no"
+    widths = sorted({len(row) for row in rows})
+    if widths != [width]:
+        shown = " and ".join(map(str, widths[:2])) or "no"
         raise _wrong(f"have {name} of {shown} numbers a frame, not {width}")
     with np.errstate(over="ignore"):  # what is too large becomes infinite
         values = np.array(rows, np.float32)

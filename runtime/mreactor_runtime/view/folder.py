@@ -65,7 +65,7 @@ def read_folder(path: Path) -> RunFolder:
 
 
 def _results(path: Path) -> list[str]:
-    places = (found.relative_to(path) for found in path.rglob(f"*{RESULT}"))
+    places = (result.relative_to(path) for result in path.rglob(f"*{RESULT}"))
     shown = (p for p in places if not any(part.startswith(".") for part in p.parts))
     return sorted(place.as_posix().removesuffix(RESULT) for place in shown)
 

@@ -90,11 +90,11 @@ def read_plan(path: Path, key: PlanKey) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise IntegrityError(f"cannot be read: {error.strerror}", path, BUILD_AGAIN) from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != manifest.plan_sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != manifest.plan_sha256:
         was = shown_hash(manifest.plan_sha256)
         raise IntegrityError(
-            f"its SHA-256 is {shown_hash(found)}, not {was} of its {MANIFEST}", path, BUILD_AGAIN
+            f"its SHA-256 is {shown_hash(actual)}, not {was} of its {MANIFEST}", path, BUILD_AGAIN
         )
     return content
 

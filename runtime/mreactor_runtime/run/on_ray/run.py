@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mreactor_ref.data.clips import BadClip, ClipFiles, find_clips
+from mreactor_ref.data.clips import BadClip, ClipFiles
 from mreactor_ref.data.inputs import Inputs, listed
 from mreactor_ref.errors import UsageError
 from mreactor_ref.files import check_writable
@@ -67,7 +67,7 @@ def run_on_ray(
         raise UsageError("is in one process: the workers of a cluster do not see it", place)
     with staged(inputs, output, progress or Silent()) as stage:
         mirrors = stage.mirrors
-        clips = find_clips(mirrors.inputs)
+        clips = stage.clips()
         check_writable(mirrors.output)
         with (
             only_run(mirrors.output, options.shard or WHOLE),
