@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-SOUND, FACE, WORDS, SAMPLING = "sound", "face", "words", "sampling"
+SOUND, FACE, WORDS = "sound", "face", "words"
+ENCODING, SAMPLING = "encoding", "sampling"
 
 # Called with the stage and the part of it that is done, from 0 to 1; often, so it must be quick.
 Listener = Callable[[str, float], None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from mreactor_ref.model import MReactor
-from mreactor_ref.perception import TemporalCorrelation
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine, StepDenoiser
+from mreactor_runtime.kernels.cpu_correlation import CpuCorrelation
 
 CORRELATED = 1024  # frames of all modalities whose correlations are made at once
 
@@ -40,6 +40,9 @@ class TorchFusedEngine(ReferenceEngine):
         if threads is not None:
             torch.set_num_threads(threads)
         model.fuse_attention()
-        for module in model.modules():
-            if isinstance(module, TemporalCorrelation):
-                module.block = CORRELATED
+        correlate = model.perception.correlate
+        if self.device.type == CPU:
+            threads = torch.get_num_threads()
+            model.perception.correlate = CpuCorrelation(correlate, threads)
+        else:
+            correlate.block = CORRELATED

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import cast
 
 import torch
@@ -25,25 +22,11 @@ from torch.nn import functional as F
 from mreactor_ref.attention import CrossAttention, SelfAttention
 from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
-from mreactor_runtime.thread_pool import started_pool
+from mreactor_runtime.kernels.cpu_threads import Cores, Workspace
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
 TOKENS = 1024  # of a share, where its reactions are short: fewer are not worth their calls
 SLOPE, CUBE = 2 * math.sqrt(2 / math.pi), 0.044715  # of GELU: 2 u = SLOPE x (1 + CUBE x^2)
-
-
-class Workspace(threading.local):
-    """Memory of the thread that asks, by name: as large as the largest request so far."""
-
-    def __init__(self) -> None:
-        self._memory: dict[str, Tensor] = {}
-
-    def take(self, name: str, rows: int, columns: int) -> Tensor:
-        """Uninitialised (rows, columns) float32, valid until the name is asked for again."""
-        count = rows * columns
-        if name not in self._memory or len(self._memory[name]) < count:
-            self._memory[name] = torch.empty(count)
-        return self._memory[name][:count].view(rows, columns)
 
 
 class CpuDenoiser:
@@ -55,12 +38,11 @@ class CpuDenoiser:
     """
 
     def __init__(self, denoiser: Denoiser, threads: int):
-        self._denoiser, self._threads = denoiser, threads
+        self._denoiser, self._cores = denoiser, Cores(threads)
         self._work = Workspace()
         self._layers = [_Layer(cast(Layer, layer), self._work) for layer in denoiser.layers]
         with torch.no_grad():
             self._null = [x.clone() for x in denoiser.null_outputs()]
-        self._pools: dict[int, ThreadPoolExecutor] = {}
 
     def conditional(
         self, noisy: Tensor, modulation: Tensor, context: Context, mask: Tensor
@@ -95,24 +77,18 @@ class CpuDenoiser:
                     clean[b, :, some, :frames] = both.unflatten(0, (branches, -1))
 
                 tasks.append(share)
-        self._run(tasks)
+        threads = self._cores.count
+        each = threads // min(threads, len(tasks))  # a core that is left over helps one
+        for _ in self._cores.results(tasks, each):
+            pass
         return clean.flatten(1, 2)
 
     def _shares(self, reactions: int, frames: int) -> list[slice]:
         """The reactions of a clip cut into equal shares, as many as cores or a multiple of them."""
         least = math.ceil(reactions / max(1, TOKENS // frames))
-        count = min(reactions, math.ceil(least / self._threads) * self._threads)
+        count = min(reactions, math.ceil(least / self._cores.count) * self._cores.count)
         cuts = [reactions * i // count for i in range(count + 1)]
         return [slice(*cut) for cut in itertools.pairwise(cuts)]
-
-    def _run(self, tasks: list[Callable[[], None]]) -> None:
-        """All tasks, as many at once as there are cores; a core that is left over helps one."""
-        each = self._threads // min(self._threads, len(tasks))
-        if each not in self._pools:
-            workers = self._threads // each
-            self._pools[each] = started_pool(workers, "mreactor", partial(_use, each))
-        for done in [self._pools[each].submit(_inferring, task) for task in tasks]:
-            done.result()
 
     def _share(
         self,
@@ -216,13 +192,3 @@ def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
 def _banded(attention: SelfAttention | CrossAttention) -> BandedAttention:
     assert attention.decay is not None
     return BandedAttention(attention.decay.log_rate.detach().exp())
-
-
-def _use(threads: int) -> None:
-    """For a new thread of a pool; PyTorch keeps the number for each thread of its own."""
-    torch.set_num_threads(threads)
-
-
-def _inferring(task: Callable[[], None]) -> None:
-    with torch.inference_mode():
-        task()
