@@ -142,8 +142,22 @@ class CognitionModule(nn.Module):
         self, perception: Perception, coefficients: Tensor, attributes: Tensor, mask: Tensor
     ) -> Cognition:
         """Standardised coefficients (B, T, 58) and attributes (B, T, 25), zero where missing."""
-        sound, words, _ = perception.masked.unbind(dim=1)  # (B, T, D)
         still = masked_mean(coefficients, mask)[:, None].expand_as(coefficients)
+        return self.of_frames(perception, coefficients, attributes, mask, still)
+
+    def of_frames(
+        self,
+        perception: Perception,
+        coefficients: Tensor,
+        attributes: Tensor,
+        mask: Tensor,
+        still: Tensor,
+    ) -> Cognition:
+        """The same where `still` (B, T, 58) is the clip's mean coefficients at every frame.
+
+        What a frame gets depends on the `context` - 1 frames before and after it alone.
+        """
+        sound, words, _ = perception.masked.unbind(dim=1)  # (B, T, D)
 
         def channels(factor: str) -> Tensor:
             own, attribute = CHANNELS[factor]

@@ -122,14 +122,18 @@ class MReactor(nn.Module):
 
     def understand(self, batch: Batch) -> tuple[Perception, Cognition]:
         """MPB and HCD (C.1, C.2): everything about the speaker that no prior changes."""
+        streams = self.standardised(batch)
+        perception = self.perception(streams, batch.present, batch.mask)
+        return perception, self.cognition(perception, streams[2], streams[3], batch.mask)
+
+    def standardised(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The speaker's streams (B, T, width) in deviations from the mean, zero where missing."""
         raw = (batch.sound, batch.words, batch.coefficients, batch.attributes)
         present = batch.present[:, :, None, None]  # (B, 4, 1, 1)
-        streams = tuple(
+        return tuple(
             torch.where(present[:, i] > 0, self.streams[name](x), 0.0)
             for i, (name, x) in enumerate(zip(STREAMS, raw, strict=True))
         )
-        perception = self.perception(streams, batch.present, batch.mask)
-        return perception, self.cognition(perception, streams[2], streams[3], batch.mask)
 
     def encode(self, batch: Batch) -> Context:
         """Streams and priors -> condition, keys, values and style of every reaction."""

@@ -104,7 +104,11 @@ class PerceptionModule(nn.Module):
 
     def forward(self, streams: tuple[Tensor, ...], present: Tensor, mask: Tensor) -> Perception:
         projected = self.project(streams, present)  # (B, 3, T, D)
-        projected = projected * self.correlate(projected, mask)[..., None]
+        return self.weigh(projected, self.correlate(projected, mask))
+
+    def weigh(self, projected: Tensor, weights: Tensor) -> Perception:
+        """Projections (B, 3, T, D) by their weights (B, 3, T), and masked; frame by frame."""
+        projected = projected * weights[..., None]
         words = projected[:, WORDS, None]  # (B, 1, T, D)
         cosine = F.cosine_similarity(projected, words, dim=-1)  # (B, 3, T)
         masks = straight_through_mask(cosine, self.threshold, self.temperature)

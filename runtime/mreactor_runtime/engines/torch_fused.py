@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
 
-from mreactor_ref.model import MReactor
+import torch
+from torch import Tensor
+
+from mreactor_ref.model import Batch, MReactor
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, TORCH
 from mreactor_runtime.engines.reference import ReferenceEngine, StepDenoiser
-from mreactor_runtime.kernels.cpu_correlation import CpuCorrelation
+from mreactor_runtime.kernels.cpu_encoder import CpuEncoder
 
-CORRELATED = 1024  # frames of all modalities whose correlations are made at once
+CORRELATED = 1024  # frames whose correlations with all others are made at once on a GPU
 
 
 class TorchFusedEngine(ReferenceEngine):
@@ -40,9 +43,11 @@ class TorchFusedEngine(ReferenceEngine):
         if threads is not None:
             torch.set_num_threads(threads)
         model.fuse_attention()
-        correlate = model.perception.correlate
         if self.device.type == CPU:
-            threads = torch.get_num_threads()
-            model.perception.correlate = CpuCorrelation(correlate, threads)
+            self._encoder = CpuEncoder(model, torch.get_num_threads())
         else:
-            correlate.block = CORRELATED
+            model.perception.correlate.block = CORRELATED
+            self._encoder = model.encode
+
+    def _encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return vars(self._encoder(Batch(**inputs)))

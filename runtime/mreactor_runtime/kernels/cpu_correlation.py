@@ -17,7 +17,7 @@ import math
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mreactor_ref.perception import TemporalCorrelation
 from mreactor_ref.stages import ENCODING, reached
@@ -27,7 +27,7 @@ QUERIES = 128  # of a block, whose scores with all keys are kept: 97 MB a core f
 KEYS = 1024  # of a piece: its scores with a block take half a core's cache
 
 
-class CpuCorrelation(nn.Module):
+class CpuCorrelation:
     """`TemporalCorrelation` in blocks, for clips whose real frames come first.
 
     Args:
@@ -36,11 +36,10 @@ class CpuCorrelation(nn.Module):
     """
 
     def __init__(self, reference: TemporalCorrelation, threads: int):
-        super().__init__()
-        self.to_query, self.to_key = reference.to_query, reference.to_key
+        self._to_query, self._to_key = reference.to_query, reference.to_key
         self._cores = Cores(threads)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, 3, T, D), mask (B, T) -> weights (B, 3, T), mean one over the real frames."""
         weights = x.new_zeros(x.shape[:3])
         for clip, out, frames in zip(x, weights, mask.sum(dim=1).tolist(), strict=True):
@@ -52,12 +51,12 @@ class CpuCorrelation(nn.Module):
     def _received(self, tokens: Tensor, counts: Tensor) -> Tensor:
         """The attention that each of the tokens (N, D) receives, where each is there so often."""
         # In a task's one thread: the last bits of a product may depend on how many share it.
-        [keys] = self._cores.results([lambda: self.to_key(tokens).T.contiguous()])  # (D, N)
+        [keys] = self._cores.results([lambda: self._to_key(tokens).T.contiguous()])  # (D, N)
         work, starts = Workspace(), range(0, len(tokens), QUERIES)
 
         def block(start: int) -> Tensor:
             some = slice(start, start + QUERIES)
-            queries = self.to_query(tokens[some]) / math.sqrt(len(keys))
+            queries = self._to_query(tokens[some]) / math.sqrt(len(keys))
             return _attended(queries, counts[some], keys, counts, work)
 
         received = torch.zeros(len(tokens), dtype=torch.float64)

@@ -71,7 +71,7 @@ class CpuDenoiser:
                 def share(
                     b: int = b, some: slice = some, frames: int = frames, keys: Tensor = keys
                 ) -> None:
-                    values = context.values[b, some, :, :frames].flip(2)
+                    values = context.values[b, some, :, :frames]
                     tokens = noisy[b, some, :frames], context.style[b, some]
                     both = self._share(*tokens, keys, values, modulation, branches)
                     clean[b, :, some, :frames] = both.unflatten(0, (branches, -1))
@@ -114,7 +114,7 @@ class CpuDenoiser:
             layer.attend_relative(x if i else with_speaker, relative)
             if i == 0:
                 without.copy_(with_speaker[: len(without)])
-            layer.attend_subject(with_speaker, keys[None, i], values[:, i], subject)
+            layer.attend_subject(with_speaker, keys[None, i], values[:, i].flip(1), subject)
             without += subject[2] * self._null[i]
             layer.feed_forward(x.flatten(0, 1), feedforward)
         return denoiser.finish(x, modulation)
