@@ -22,7 +22,7 @@ def reference() -> TemporalCorrelation:
 
 
 def clips(lengths: list[int], frames: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Tokens (B, 3, frames, D) of clips so long, whose words last for some frames each, and masks."""
+    """Tokens (B, 3, frames, D) of clips so long, and masks; words last for some frames each."""
     g = torch.Generator().manual_seed(seed)
     x = 2 * torch.randn(len(lengths), 3, frames, WIDTH, generator=g)
     x[:, 1] = x[:, 1, torch.arange(frames) // 7]
