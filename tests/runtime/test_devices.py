@@ -170,14 +170,16 @@ def never_ends(device: str, threads: int | None):
     return slow(device, threads)
 
 
-def test_a_process_that_does_not_end_is_ended(tmp_path, monkeypatch):
+@pytest.mark.parametrize("max_errors", [0, None])
+def test_a_process_that_does_not_end_is_ended(tmp_path, monkeypatch, max_errors):
     monkeypatch.setattr("mreactor_runtime.run.worker.PATIENCE", 1.0)
     write_faces(tmp_path / "clips", {f"{i:02}": 20 for i in range(30)})
     (tmp_path / "clips" / "00.npy").write_bytes(b"bad")
-    options = run_options(samples=1, steps=1, max_errors=0)
+    options = run_options(samples=1, steps=1, max_errors=max_errors)
     started = time.monotonic()
     summary, _ = two_cpus(tmp_path / "clips", tmp_path / "out", options, never_ends)
-    assert summary.stopped
+    assert summary.stopped == (max_errors is not None)
+    assert len(summary.failed) == 1
     assert time.monotonic() - started < 120
     assert not multiprocessing.active_children()
 

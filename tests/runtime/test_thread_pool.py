@@ -16,8 +16,7 @@ INTERRUPTED = """
 import sys, threading
 import torch
 from fakes.jobs import reactor
-from fakes.models import random_model, small_config
-from mreactor_runtime.kernels.cpu_denoiser import CpuDenoiser
+from mreactor_runtime.kernels.cpu_threads import Cores
 
 start = threading.Thread.start
 
@@ -35,10 +34,7 @@ except KeyboardInterrupt:
 """
 WORK = {
     "noise": "kept.append(reactor()); kept[0]._threads.submit(print)",
-    "denoiser": (
-        "kept.append(CpuDenoiser(random_model(small_config()).denoiser, 2));"
-        "kept[0]._run([print, print])"
-    ),
+    "cores": "kept.append(Cores(2)); list(kept[0].results([print, print]))",
 }
 
 

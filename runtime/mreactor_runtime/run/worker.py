@@ -27,7 +27,7 @@ from mreactor_runtime.run.reading import Explain
 from mreactor_runtime.run.shard import WHOLE
 from mreactor_runtime.run.summary import Progress, Summary
 
-PATIENCE = 30.0  # seconds that a process has to end, when the run is interrupted
+PATIENCE = 30.0  # seconds that a process has to end, when it is done or the run is interrupted
 
 # Opens what a process needs, there, on its device and with its CPU threads; it is pickled.
 OpenRun = Callable[[str, int | None], tuple[Reactor, Sequence[Extra], Explain | None]]
@@ -63,6 +63,7 @@ class Worker:
         self.to_do: int | None = None
         self.summary: Summary | None = None
         self.error: BaseException | None = None
+        self._latest = math.inf  # when it is to have ended
         self.events, theirs = context.Pipe(duplex=False)
         self.process: BaseProcess = context.Process(
             target=_work, args=(task, theirs), name=name, daemon=True
@@ -84,6 +85,18 @@ class Worker:
                 )
             return None
 
+    @property
+    def is_ending(self) -> bool:
+        return self._latest < math.inf
+
+    def is_to_end(self) -> None:
+        """From now on it has PATIENCE: something may go on in it when its work is done."""
+        self._latest = min(self._latest, time.monotonic() + PATIENCE)
+
+    def kill_if_late(self) -> None:
+        if time.monotonic() > self._latest:
+            self.process.kill()
+
 
 def follow(
     workers: Sequence[Worker], progress: Progress, summary: Summary, max_errors: int | None
@@ -91,12 +104,11 @@ def follow(
     """Pass on what the processes say until all have ended, and count it."""
     told = _Together(progress, summary)
     running = {worker.events: worker for worker in workers}
-    latest = math.inf  # when they are to have ended
+    stopping = False
     while running:
-        ready = wait(list(running), PATIENCE if summary.stopped else None)
-        if time.monotonic() > latest:
-            for worker in running.values():
-                worker.process.kill()
+        ready = wait(list(running), PATIENCE if any(w.is_ending for w in workers) else None)
+        for worker in running.values():
+            worker.kill_if_late()
         for events in ready:
             worker = running[events]  # pyright: ignore[reportArgumentType]
             event = worker.next_event()
@@ -105,10 +117,11 @@ def follow(
             else:
                 told.take(worker, *event)
             told.begin_if_all_have([w for w in workers if w.events in running])
-        if max_errors is not None and len(summary.failed) > max_errors and not summary.stopped:
-            summary.stopped, latest = True, time.monotonic() + PATIENCE
+        if max_errors is not None and len(summary.failed) > max_errors and not stopping:
+            summary.stopped = stopping = True
             for worker in running.values():
                 worker.process.terminate()
+                worker.is_to_end()
     names = [worker.name for worker in workers]
     summary.devices.sort(key=lambda device: names.index(device["device"]))
 
@@ -140,9 +153,11 @@ class _Together(Joined):
             self._summary.kept += worker.clips - value
         elif kind == ENDED:
             worker.summary = value
+            worker.is_to_end()
             self.ended(worker.name, value)
         elif kind == RAISED:
             worker.error = value
+            worker.is_to_end()
         elif self._begun:
             self.tell(kind, value)
         else:
