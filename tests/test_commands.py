@@ -76,7 +76,7 @@ print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), f
         ("mreactor-infer", ["--input", ".", "--output-format", "fbx"], "no format 'fbx'"),
         ("mreactor-infer", ["--input", ".", "--output-format", "parquet"], "form of a whole run"),
         ("mreactor-infer", ["--input", ".", "--ray-num-cpus", "2"], "--ray-num-cpus needs --ray"),
-        ("mreactor-infer", ["--input", "memory://clips", "--ray"], "share them out with --shard"),
+        ("mreactor-infer", ["--input", "memory://clips", "--ray"], "a URL that all of them see"),
         ("mreactor-infer", ["--input", "memory://clips"], "no clips found"),
         ("mreactor-infer", ["merge", "."], "has no manifests of shards"),
         ("mreactor-serve", ["--model", "maxi", "--port", "0"], "no model 'maxi'"),

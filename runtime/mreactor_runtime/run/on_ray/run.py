@@ -64,7 +64,11 @@ def run_on_ray(
     """
     options, inputs = options or Options(), listed(input)
     for place in filter(is_of_one_process, (*inputs, output)):
-        raise UsageError("is in one process: the workers of a cluster do not see it", place)
+        raise UsageError(
+            "is in the memory of one process, where the workers of a cluster do not see it",
+            place,
+            "give a folder or a URL that all of them see",
+        )
     with staged(inputs, output, progress or Silent()) as stage:
         mirrors = stage.mirrors
         clips = stage.clips()
