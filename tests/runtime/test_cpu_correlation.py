@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mreactor_ref.perception import TemporalCorrelation
 from mreactor_ref.stages import ENCODING, listening
 from mreactor_runtime.kernels import cpu_correlation
 from mreactor_runtime.kernels.cpu_correlation import CpuCorrelation
+from mreactor_runtime.kernels.cpu_threads import AHEAD
 
 WIDTH = 32
 
@@ -71,3 +73,25 @@ def test_it_tells_how_far_it_is():
     assert len(shares) > 10
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= 1
+
+
+def test_an_interrupt_leaves_few_blocks_to_wait_for(monkeypatch: pytest.MonkeyPatch):
+    begun: list[int] = []
+    attended = cpu_correlation._attended
+
+    def counting(queries: Tensor, *others: Any) -> Tensor:
+        begun.append(len(queries))
+        return attended(queries, *others)
+
+    def interrupt(stage: str, part: float) -> None:
+        if part > 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cpu_correlation, "_attended", counting)
+    x, mask = clips([3000], 3000)  # 27 blocks
+    correlate = CpuCorrelation(reference(), threads=2)
+    with pytest.raises(KeyboardInterrupt), listening(interrupt):
+        correlate(x, mask)
+    for _ in correlate._cores.results([lambda: None]):  # its turn comes after what was begun
+        pass
+    assert 2 <= len(begun) <= 2 + 2 * AHEAD

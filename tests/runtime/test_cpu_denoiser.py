@@ -12,7 +12,7 @@ from torch import Tensor
 from mreactor_ref.model import MReactor
 from mreactor_runtime.engines.reference import ReferenceEngine
 from mreactor_runtime.engines.torch_cpu import TorchCpuEngine
-from mreactor_runtime.kernels import cpu_denoiser
+from mreactor_runtime.kernels import cpu_denoiser, cpu_pieces
 from mreactor_runtime.kernels.cpu_denoiser import CpuDenoiser, gelu_
 from mreactor_runtime.tensors import CONDITIONAL, DENOISER, ENCODER, MODULATOR, graph_specs
 from mreactor_runtime.tensors import example_inputs as examples
@@ -73,6 +73,15 @@ def test_the_bytes_depend_on_no_other_reaction_batch_or_thread(frames, guidance)
         assert torch.equal(engine.run(graph, inputs)["clean"], whole)
         assert torch.equal(engine.run(graph, part("B", 1))["clean"], whole[1:])
         assert torch.equal(engine.run(graph, part("S", 4))["clean"], whole[:, 4:5])
+
+
+@pytest.mark.parametrize("guidance", [None, 2.0])
+def test_a_step_in_pieces_is_the_step(monkeypatch, guidance):
+    graph, inputs = step_inputs(2, 2, 300, guidance)
+    whole = TorchCpuEngine(network(), threads=2).run(graph, inputs)["clean"]
+    monkeypatch.setattr(cpu_pieces, "PIECE", 64)
+    in_pieces = TorchCpuEngine(network(), threads=2).run(graph, inputs)["clean"]
+    torch.testing.assert_close(in_pieces, whole, rtol=1e-5, atol=1e-5)
 
 
 def test_inputs_and_the_thread_s_own_setting_are_left_alone():

@@ -13,10 +13,15 @@ import torch
 from fakes.models import random_batch, random_model, small_config
 from torch import Tensor
 
+from mreactor_ref.config import Attention
 from mreactor_ref.denoiser import Context
 from mreactor_ref.model import Batch
-from mreactor_runtime.kernels import cpu_encoder
+from mreactor_runtime.engines.reference import ReferenceEngine
+from mreactor_runtime.engines.torch_fused import TorchFusedEngine
+from mreactor_runtime.kernels import cpu_pieces
 from mreactor_runtime.kernels.cpu_encoder import CpuEncoder
+from mreactor_runtime.kernels.cpu_pieces import pieces
+from mreactor_runtime.tensors import ENCODER, example_inputs, graph_specs
 
 CONFIG = small_config()
 FRAMES = 150
@@ -44,7 +49,7 @@ def real(context: Context, name: str, mask: Tensor) -> Tensor:
 def test_it_is_the_reference_s_in_every_real_frame(
     missing: tuple[int, ...], piece: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cpu_encoder, "PIECE", piece)
+    monkeypatch.setattr(cpu_pieces, "PIECE", piece)
     model, inputs = random_model(CONFIG), batch(missing)
     expected, context = model.encode(inputs), CpuEncoder(model, threads=2)(inputs)
     for field in fields(Context):
@@ -62,6 +67,28 @@ def test_the_bytes_depend_on_no_thread():
     one, three = (CpuEncoder(model, threads)(inputs) for threads in (1, 3))
     for field in fields(Context):
         assert torch.equal(getattr(one, field.name), getattr(three, field.name))
+
+
+@pytest.mark.parametrize("attention", ["self", "cross", "self+cross"])
+def test_it_serves_every_kind_of_attention(attention: Attention):
+    config = small_config(attention)
+    inputs = example_inputs(graph_specs(config)[ENCODER], {"B": 2, "S": 2, "T": 40})
+    expected = ReferenceEngine(random_model(config)).run(ENCODER, inputs)
+    outputs = TorchFusedEngine(random_model(config), threads=2).run(ENCODER, inputs)
+    assert outputs.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(outputs[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 100, 101, 150, 1000])
+def test_pieces_are_the_clip_and_see_what_is_near(frames: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cpu_pieces, "PIECE", 100)
+    clip, cut = torch.arange(frames), list(pieces(frames, margin=24))
+    assert torch.equal(torch.cat([clip[piece.frames] for piece in cut]), clip)
+    for piece in cut:
+        assert torch.equal(clip[piece.seen][piece.inside], clip[piece.frames])
+        assert piece.seen.start == max(0, piece.frames.start - 24)
+        assert piece.seen.stop == min(frames, piece.frames.stop + 24)
 
 
 MEMORY = """

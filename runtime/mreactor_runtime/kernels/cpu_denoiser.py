@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from mreactor_ref.attention import CrossAttention, SelfAttention
 from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
+from mreactor_runtime.kernels.cpu_pieces import pieces
 from mreactor_runtime.kernels.cpu_threads import Cores, Workspace
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
@@ -39,6 +40,7 @@ class CpuDenoiser:
 
     def __init__(self, denoiser: Denoiser, threads: int):
         self._denoiser, self._cores = denoiser, Cores(threads)
+        self._margin = denoiser.context.conv.kernel_size[0] // 2
         self._work = Workspace()
         self._layers = [_Layer(cast(Layer, layer), self._work) for layer in denoiser.layers]
         with torch.no_grad():
@@ -104,11 +106,15 @@ class CpuDenoiser:
         Args: style (S, D), keys (L, T, D), values (S, L, T, D).
         """
         denoiser, (count, frames, _), width = self._denoiser, noisy.shape, style.shape[1]
-        whole = torch.ones(1, frames, dtype=torch.bool)
         rows = branches * count
         x = self._work.take("x", rows * frames, width).view(rows, frames, width)
         with_speaker, without = x[:count], x[count:]
-        with_speaker.copy_(denoiser.tokens(noisy[None], style[None], whole)[0])
+        cut = list(pieces(frames, self._margin))
+        for piece in cut:
+            seen = noisy[None, :, piece.seen]
+            whole = torch.ones(1, seen.shape[2], dtype=torch.bool)
+            tokens = denoiser.tokens(seen, style[None], whole)
+            with_speaker[:, piece.frames] = tokens[0, :, piece.inside]
         for i, layer in enumerate(self._layers):
             relative, subject, feedforward = denoiser.rows(modulation, i)[:, 0].split(MODULATIONS)
             layer.attend_relative(x if i else with_speaker, relative)
@@ -117,7 +123,10 @@ class CpuDenoiser:
             layer.attend_subject(with_speaker, keys[None, i], values[:, i].flip(1), subject)
             without += subject[2] * self._null[i]
             layer.feed_forward(x.flatten(0, 1), feedforward)
-        return denoiser.finish(x, modulation)
+        clean = noisy.new_empty(rows, *noisy.shape[1:])
+        for piece in cut:
+            clean[:, piece.frames] = denoiser.finish(x[:, piece.frames], modulation)
+        return clean
 
 
 class _Layer:

@@ -15,8 +15,7 @@ from mreactor_ref.cognition import masked_mean
 from mreactor_ref.denoiser import Context
 from mreactor_ref.model import Batch, MReactor
 from mreactor_runtime.kernels.cpu_correlation import CpuCorrelation
-
-PIECE = 4096  # frames; a clip of no more is one piece
+from mreactor_runtime.kernels.cpu_pieces import Piece, pieces
 
 
 class CpuEncoder:
@@ -35,13 +34,13 @@ class CpuEncoder:
     def __call__(self, batch: Batch) -> Context:
         model, (clips, reactions, frames) = self._model, batch.emotion.shape
         width, layers = model.config.width, len(model.denoiser.subject_attentions())
-        pieces = [slice(i, min(i + PIECE, frames)) for i in range(0, frames, PIECE)]
+        cut = list(pieces(frames, self._margin))
         projected = torch.empty(clips, 3, frames, width)
         face = torch.empty_like(batch.coefficients), torch.empty_like(batch.attributes)
-        for piece in pieces:
-            streams = model.standardised(_part(batch, piece))
-            projected[:, :, piece] = model.perception.project(streams, batch.present)
-            face[0][:, piece], face[1][:, piece] = streams[2:]
+        for some in (piece.frames for piece in cut):
+            streams = model.standardised(_part(batch, some))
+            projected[:, :, some] = model.perception.project(streams, batch.present)
+            face[0][:, some], face[1][:, some] = streams[2:]
         weights = self._correlate(projected, batch.mask)  # (B, 3, T)
         context = Context(
             condition=torch.empty(clips, frames, width),
@@ -51,30 +50,31 @@ class CpuEncoder:
         )
         standardised = replace(batch, coefficients=face[0], attributes=face[1])
         still = masked_mean(face[0], batch.mask)[:, None]  # (B, 1, 58)
-        for piece in pieces:
+        for piece in cut:
             condition = self._condition(standardised, still, projected, weights, piece)
-            part = _part(batch, piece)
+            part = _part(batch, piece.frames)
             made = model.denoiser.make_context(
                 condition, part.emotion, part.affect, part.smoothness, part.listener
             )
-            context.condition[:, piece] = condition
-            context.keys[:, :, piece] = made.keys
-            context.values[:, :, :, piece] = made.values
+            context.condition[:, piece.frames] = condition
+            if layers:  # else the condition is all that the steps need
+                context.keys[:, :, piece.frames] = made.keys
+                context.values[:, :, :, piece.frames] = made.values
         return context
 
     def _condition(
-        self, batch: Batch, still: Tensor, projected: Tensor, weights: Tensor, piece: slice
+        self, batch: Batch, still: Tensor, projected: Tensor, weights: Tensor, piece: Piece
     ) -> Tensor:
         """The condition of a piece, (B, T of the piece, D); the face is standardised."""
-        before = min(self._margin, piece.start)
-        wide = slice(piece.start - before, piece.stop + self._margin)
-        perception = self._model.perception.weigh(projected[:, :, wide], weights[:, :, wide])
-        seen = _part(batch, wide)
+        seen = _part(batch, piece.seen)
+        perception = self._model.perception.weigh(
+            projected[:, :, piece.seen], weights[:, :, piece.seen]
+        )
         cognition = self._model.cognition.of_frames(
             *(perception, seen.coefficients, seen.attributes, seen.mask),
             still.expand_as(seen.coefficients),
         )
-        return cognition.condition[:, before : before + piece.stop - piece.start]
+        return cognition.condition[:, piece.inside]
 
 
 def _part(batch: Batch, frames: slice) -> Batch:
