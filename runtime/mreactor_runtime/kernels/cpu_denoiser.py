@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from mreactor_ref.attention import CrossAttention, SelfAttention
 from mreactor_ref.denoiser import MODULATIONS, Context, Denoiser, FeedForward, Layer
 from mreactor_runtime.kernels.cpu_attention import BandedAttention
-from mreactor_runtime.kernels.cpu_pieces import pieces
+from mreactor_runtime.kernels.cpu_pieces import PIECE, pieces
 from mreactor_runtime.kernels.cpu_threads import Cores, Workspace
 
 ROWS = 256  # of the feed-forward at once: its hidden values then stay in the cache
@@ -172,8 +172,10 @@ class _Layer:
             self._add(rows, hidden, down, modulation)
 
     def _add(self, x: Tensor, y: Tensor, linear: torch.nn.Linear, modulation: Tensor) -> None:
-        """x += gate * linear(y)."""
-        x.addcmul_(self._linear("out", y, linear.weight, linear.bias), modulation[2])
+        """x += gate * linear(y), a piece at a time."""
+        rows, values = x.flatten(0, -2).split(PIECE), y.flatten(0, -2).split(PIECE)
+        for some, of_them in zip(rows, values, strict=True):
+            some.addcmul_(self._linear("out", of_them, linear.weight, linear.bias), modulation[2])
 
     def _linear(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """(..., D) -> (..., E) in the workspace."""
