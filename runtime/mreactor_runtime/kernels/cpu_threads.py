@@ -53,12 +53,16 @@ class Cores:
         if each not in self._pools:
             self._pools[each] = started_pool(workers, "mreactor", partial(_use, each))
         begun: deque[Future[T]] = deque()
-        for task in tasks:
-            if len(begun) == AHEAD * workers:
+        try:
+            for task in tasks:
+                if len(begun) == AHEAD * workers:
+                    yield begun.popleft().result()
+                begun.append(self._pools[each].submit(_inferring, task))
+            while begun:
                 yield begun.popleft().result()
-            begun.append(self._pools[each].submit(_inferring, task))
-        while begun:
-            yield begun.popleft().result()
+        finally:
+            for waiting in begun:
+                waiting.cancel()
 
 
 def _use(threads: int) -> None:
