@@ -8,13 +8,15 @@ from fakes.models import random_model, small_config
 
 from mreactor_ref.config import ATTENTIONS
 from mreactor_ref.errors import UsageError
+from mreactor_ref.perception import TemporalCorrelation
 from mreactor_ref.schedule import solver_table
-from mreactor_runtime.engines.reference import ReferenceEngine
+from mreactor_runtime.engines.reference import CORRELATED, ReferenceEngine
 from mreactor_runtime.engines.torch_cuda import COMPILED, EAGER, FUSED, TorchCudaEngine
 from mreactor_runtime.sampling import Sampler, Stepping
 from mreactor_runtime.tensors import (
     CONDITIONAL,
     DENOISER,
+    ENCODER,
     GUIDANCE,
     MASK,
     MODULATOR,
@@ -70,6 +72,22 @@ def test_a_whole_loop_stays_near_the_references(kernels, dtype, guidance):
     expected = Sampler(ReferenceEngine(random_model(config)), specs).run(*given)
     real = inputs[MASK][:, None, :, None]  # what padded frames become means nothing
     assert error(found * real, expected * real) < TRAJECTORY[dtype]
+
+
+def test_a_long_clip_never_has_all_its_scores_at_once(monkeypatch):
+    seen: list[int] = []
+    received = TemporalCorrelation._received
+
+    def counted(queries, *others):
+        seen.append(queries.shape[1])
+        return received(queries, *others)
+
+    monkeypatch.setattr(TemporalCorrelation, "_received", staticmethod(counted))
+    config, frames = small_config(), CORRELATED + 100
+    engine = TorchCudaEngine(random_model(config), "bf16", EAGER, device="cpu")
+    inputs = example_inputs(graph_specs(config)[ENCODER], {"B": 1, "S": 1, "T": frames})
+    engine.run(ENCODER, inputs)
+    assert seen == [CORRELATED, 100] * 3  # of each modality
 
 
 def test_an_unknown_type_is_refused():

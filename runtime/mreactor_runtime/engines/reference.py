@@ -35,6 +35,8 @@ from mreactor_runtime.tensors import (
     all_graph_specs,
 )
 
+CORRELATED = 1024  # frames whose correlations with all others are made at once on a GPU
+
 
 class StepDenoiser(Protocol):
     """One step of sampling, before guidance. Arguments are those of `Denoiser.conditional`."""

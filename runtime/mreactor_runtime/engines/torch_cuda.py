@@ -14,7 +14,7 @@ from mreactor_ref.model import MReactor
 from mreactor_runtime import batching
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import BF16, CUDA, FP16, FP32, TORCH
-from mreactor_runtime.engines.reference import ReferenceEngine, context_of
+from mreactor_runtime.engines.reference import CORRELATED, ReferenceEngine, context_of
 from mreactor_runtime.kernels.gpu_denoiser import GpuDenoiser
 from mreactor_runtime.kernels.gpu_fused import FusedDenoiser, fits
 from mreactor_runtime.tensors import MASK
@@ -58,6 +58,7 @@ class TorchCudaEngine(ReferenceEngine):
         is_compiled = self.kernels == COMPILED
         denoiser = self._fused or GpuDenoiser(model.denoiser, self._dtype, is_compiled)
         self._width = model.config.width
+        model.perception.correlate.block = CORRELATED
         super().__init__(model, denoiser)
 
     def slots(self, samples: int, length: int) -> int:

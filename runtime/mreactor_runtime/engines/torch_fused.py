@@ -10,10 +10,8 @@ from torch import Tensor
 from mreactor_ref.model import Batch, MReactor
 from mreactor_runtime.engines.engine import choose_device
 from mreactor_runtime.engines.names import CPU, TORCH
-from mreactor_runtime.engines.reference import ReferenceEngine, StepDenoiser
+from mreactor_runtime.engines.reference import CORRELATED, ReferenceEngine, StepDenoiser
 from mreactor_runtime.kernels.cpu_encoder import CpuEncoder
-
-CORRELATED = 1024  # frames whose correlations with all others are made at once on a GPU
 
 
 class TorchFusedEngine(ReferenceEngine):
